@@ -1,0 +1,71 @@
+"""Every setting, typed, from the environment (and an `.env` file); read when a command starts, never at import.
+
+To add one: a field here with its description; the README's table is held against this class by a test.
+Must stay out: anything that opens a connection.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from memory_pipelines.domain.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """What has no URL is embedded: started by us, under `home`, on unix sockets only."""
+
+    model_config = SettingsConfigDict(env_prefix="MEMORY_", env_file=".env", extra="ignore", populate_by_name=True)
+
+    home: Path = Field(Path(".memory"), description="Folder of the embedded engines' data and of Dagster's history.")
+    database_url: SecretStr | None = Field(None, description="Postgres 15+ with pgvector, `postgresql://…`. Embedded when empty.")
+    supabase_url: str | None = Field(None, description="Supabase project URL, for the REST transport.")
+    supabase_key: SecretStr | None = Field(None, description="Supabase service key, for the REST transport.")
+    redis_url: SecretStr | None = Field(None, description="Redis 6.2+, `redis://`, `rediss://` or `unix://`. Embedded when empty.")
+    graph_url: SecretStr | None = Field(
+        None, description="Graph: `bolt://`, `neo4j://`, `neo4j+s://`, `falkor://`, `falkors://` or a unix socket. Embedded when empty."
+    )
+    graph_user: str | None = Field(None, description="User of the graph.")
+    graph_password: SecretStr | None = Field(None, description="Password of the graph.")
+    graph_name: str = Field("memory", description="Name of the graph (FalkorDB) or database (Neo4j).")
+    embedder: str = Field("wordllama", description="`wordllama` (local) or `openai`, `openai:<model>`.")
+    embedding_dimensions: int | None = Field(None, ge=1, le=4000, description="Dimensions asked of an OpenAI embedder.")
+    extractor: str = Field("rules", description="`rules` (local), `openai`, `openai:<model>`, or `none`.")
+    openai_api_key: SecretStr | None = Field(
+        None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"), description="Key for the OpenAI embedder and extractor."
+    )
+    openai_base_url: str | None = Field(
+        None, validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"), description="Any compatible server."
+    )
+    passage_chars: int = Field(400, ge=80, le=8000, description="About how many characters a passage holds.")
+    text_limit: int = Field(100_000, ge=1, description="Most characters a memory's text may have.")
+    sync_budget_seconds: float = Field(30.0, gt=0, description="How long a change may be owed before it counts as late.")
+    batch_rows: int = Field(1000, ge=1, le=5000, description="Rows per graph batch and per claim.")
+    lease_seconds: float = Field(
+        30.0, gt=0, description="How long a drain that gives no sign keeps its projection; after a crash, the next one waits so long."
+    )
+    max_attempts: int = Field(5, ge=1, description="Failures of a row of its own before it is parked.")
+    exact_search_passages: int = Field(
+        5000, ge=0, description="Up to so many passages in a namespace, vector search is exact; above, it takes the HNSW index."
+    )
+    stream_name: str = Field("memory", description="Prefix of every Redis key; one per record when a Redis is shared.")
+
+    @property
+    def home_path(self) -> Path:
+        """`home`, absolute."""
+        return self.home.expanduser().absolute()
+
+
+def load(**overrides: object) -> Settings:
+    """Read the settings of this process.
+
+    Raises:
+        ConfigurationError: `config_invalid`, naming the variable. Values are never repeated: they may be secrets.
+    """
+    try:
+        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic converts and checks each field
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
+        raise ConfigurationError("config_invalid", f"Settings are wrong: {problems}. See the table of variables in the README.") from None

@@ -1,0 +1,41 @@
+"""The folder of Dagster's history and settings (`DAGSTER_HOME`), beside the embedded engines' data.
+
+Lives here: laying out that folder. To change a setting for everyone, edit `dagster.yaml` beside this file.
+Must stay out: Dagster itself; whoever only wants the folder should not pay for the import.
+"""
+
+import os
+from importlib.resources import files
+from pathlib import Path
+
+NAME = "dagster.yaml"
+SHIPPED = ".dagster.yaml.shipped"
+
+
+def prepare_home(home: Path) -> Path:
+    """Lay out `<home>/dagster` with our settings and return it, to be used as `DAGSTER_HOME`.
+
+    A `dagster.yaml` that somebody edited is left alone; one that is still as we wrote it follows the installed version.
+
+    Args:
+        home: the folder of the embedded data, `settings.home_path`.
+    """
+    folder = home.expanduser().absolute() / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    shipped = files("memory_pipelines").joinpath(NAME).read_text(encoding="utf-8")
+    present, known = _read(folder / NAME), _read(folder / SHIPPED)
+    if present is None or present == known:
+        _write(folder / SHIPPED, shipped)
+        _write(folder / NAME, shipped)
+    return folder
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all: `dev` and `demo` may lay out the same folder at the same time."""
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,351 @@
+"""The nouns of the platform, as plain frozen data.
+
+Lives here: what goes into the record and what comes back. To add a field, add it here, in the SQL function that
+returns it and in its test. Must stay out: I/O, drivers, validation of raw input (that is `validation.py`).
+Times are timezone-aware `datetime`s in UTC; ids of memories are UUID strings in lower case.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+Projection = Literal["entities", "embeddings", "graph"]
+SubjectKind = Literal["memory", "entity", "relation"]
+Origin = Literal["given", "extracted"]
+Outcome = Literal["created", "updated", "unchanged", "revived", "forgotten"]
+Wait = Literal["none", "graph", "all"]
+
+PROJECTIONS: tuple[Projection, ...] = ("entities", "embeddings", "graph")
+
+
+@dataclass(frozen=True, slots=True)
+class Ref:
+    """A subject of the ledger: what to look at, never what to write."""
+
+    kind: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
+class EntityMention:
+    """An entity as a text names it. `type` is a lower-case noun such as `person`, `place`, `organisation`, `date`."""
+
+    name: str
+    type: str = "thing"
+
+
+@dataclass(frozen=True, slots=True)
+class RelationMention:
+    """A statement between two entities, by their names. An entity named only here is mentioned too, as a `thing`."""
+
+    source: str
+    predicate: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Entities and relations found in, or given with, one memory."""
+
+    entities: tuple[EntityMention, ...] = ()
+    relations: tuple[RelationMention, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryInput:
+    """One memory to be saved, already validated (see `domain.validation.memory_input`).
+
+    Attributes:
+        id: UUIDv7 made by the caller's side before the first attempt; `id_given` says whether the caller chose it.
+        passages: `text` cut for search, in order; see `domain.passages.cut`.
+    """
+
+    id: str
+    text: str
+    namespace: str = "default"
+    key: str | None = None
+    thread: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    created_at: datetime | None = None
+    expires_at: datetime | None = None
+    entities: tuple[EntityMention, ...] = ()
+    relations: tuple[RelationMention, ...] = ()
+    passages: tuple[str, ...] = ()
+    id_given: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A live memory as the record holds it. `version` counts callers' writes, `revision` what projections must show."""
+
+    id: str
+    namespace: str
+    text: str
+    version: int
+    revision: int
+    created_at: datetime
+    updated_at: datetime
+    key: str | None = None
+    thread: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    source: str | None = None
+    expires_at: datetime | None = None
+    entities: tuple[EntityMention, ...] = ()
+    relations: tuple[RelationMention, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SaveResult:
+    """Receipt of one write. `(id, version)` is the token `sync_state` is asked with; `touched` is what now is owed."""
+
+    id: str
+    version: int
+    revision: int
+    outcome: Outcome
+    key: str | None = None
+    touched: tuple[Ref, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetResult:
+    """Receipt of a forget: what is gone from the record, and since when. Projections follow; ask `sync_state` for proof."""
+
+    forgotten: int
+    ids: tuple[str, ...]
+    at: datetime | None = None
+    touched: tuple[Ref, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryPage:
+    """One page of a listing; `cursor` continues it and is None on the last page."""
+
+    memories: tuple[Memory, ...]
+    cursor: str | None = None
+
+    def __iter__(self) -> Iterator[Memory]:
+        return iter(self.memories)
+
+    def __len__(self) -> int:
+        return len(self.memories)
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """One version of a memory. After a forget, `text` and `metadata` of every entry are None: only numbers and times stay."""
+
+    version: int
+    revision: int
+    operation: str
+    at: datetime
+    text: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SearchHit:
+    """A memory with the passage that matched. `score` is a reciprocal-rank-fusion score: larger is better."""
+
+    id: str
+    namespace: str
+    text: str
+    passage: str
+    score: float
+    created_at: datetime
+    key: str | None = None
+    thread: str | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedEntity:
+    """A neighbour of an entity. `predicate` is None when they only share memories; `direction` is `out`, `in` or `together`."""
+
+    name: str
+    type: str
+    direction: Literal["out", "in", "together"]
+    shared: int = 0
+    predicate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """An entity with its neighbours (best first) and the memories that mention it (newest first)."""
+
+    name: str
+    type: str
+    namespace: str
+    neighbours: tuple[RelatedEntity, ...] = ()
+    memories: tuple[Memory, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectionState:
+    """What one projection holds of one memory, as the ledger knows it."""
+
+    owed: bool
+    settled_version: int | None = None
+    settled_revision: int | None = None
+    owed_seconds: float | None = None
+    parked: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncState:
+    """`sync_state(id)`: the record's numbers and, per projection, the version it holds."""
+
+    id: str
+    version: int
+    revision: int
+    forgotten: bool
+    projections: Mapping[str, ProjectionState]
+
+    @property
+    def settled(self) -> bool:
+        """True when every projection shows this revision."""
+        return not any(state.owed for state in self.projections.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What is owed and how the engines are. `engines` maps an engine to `{"ok": bool, "version": …, "address": …}`."""
+
+    owed: Mapping[str, int]
+    oldest_owed_seconds: float | None
+    parked: int
+    engines: Mapping[str, Mapping[str, Any]]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Owed:
+    """One claimed ledger row with the present state of its subject, read in one statement.
+
+    `number` is the owed number noted before the read; settling is refused when it has changed since.
+    `state` is None when the subject is unknown to the record. `forced` and `hint` come from a repair.
+    """
+
+    kind: str
+    id: str
+    number: int
+    attempts: int
+    state: Mapping[str, Any] | None
+    forced: int | None = None
+    hint: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A batch of owed rows. `claim` numbers the batch, `issued` is the highest claim ever issued, `settled_marker` the
+    highest graph marker any settlement has stored."""
+
+    claim: int
+    issued: int
+    settled_marker: int
+    rows: tuple[Owed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DrainResult:
+    """What one drain of one projection did. `busy` means that another drain holds the projection and nothing was done."""
+
+    projection: str
+    done: int = 0
+    failed: int = 0
+    parked: int = 0
+    superseded: int = 0
+    batches: int = 0
+    seconds: float = 0.0
+    owed: int = 0
+    oldest_owed_seconds: float | None = None
+    rolled_back: int = 0
+    busy: bool = False
+    cost: Mapping[str, float] = field(default_factory=dict)
+    progress: tuple[tuple[float, int], ...] = ()
+    sample: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def rate(self) -> float:
+        """Rows done per second."""
+        return self.done / self.seconds if self.seconds else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One difference between the record and a projection.
+
+    Attributes:
+        kind: missing, stale, ahead, edited, extra, duplicate, owed_too_long, …
+        store: `graph`, `embeddings`, `passages` or `ledger`.
+        subject: memory, entity, mention, relation, passage or embedding.
+        id: id of the subject; of an edge, its own id; of a passage, `memory-id#ordinal`.
+        expected, actual: both sides' values, as far as they differ.
+        hint: what a repair needs beside the id (endpoints of an edge, the revision seen, the memory that owns it).
+    """
+
+    kind: str
+    store: str
+    subject: str
+    id: str
+    expected: Mapping[str, Any] | None = None
+    actual: Mapping[str, Any] | None = None
+    hint: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Result of an audit. `clean` is true when there is no finding; `pending` rows are younger than the sync budget."""
+
+    mode: Literal["quick", "deep"]
+    clean: bool
+    checked: Mapping[str, int]
+    pending: int
+    findings: tuple[Finding, ...]
+    seconds: float
+    at: datetime | None = None
+    repaired: int = 0
+
+    def kinds(self) -> dict[str, int]:
+        """Findings counted by kind."""
+        counts: dict[str, int] = {}
+        for finding in self.findings:
+            counts[finding.kind] = counts.get(finding.kind, 0) + 1
+        return counts
+
+
+@dataclass(frozen=True, slots=True)
+class LineError:
+    """A line of an import that was not taken, with its reason. `line` counts from 1."""
+
+    line: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportResult:
+    """What an import did, line by line counted."""
+
+    imported: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    forgotten: int = 0
+    rejected: int = 0
+    errors: tuple[LineError, ...] = ()
+
+
+def as_json(value: Any) -> Any:
+    """Any model of this module as JSON-serialisable data: dataclasses to objects, times to ISO 8601."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if hasattr(value, "__dataclass_fields__"):
+        return as_json(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(name): as_json(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(item) for item in value]
+    return value

@@ -1,0 +1,66 @@
+"""`up`, `down`, `migrate`: the embedded engines, and the schema.
+
+To add a command, see the docstring of this package. Must stay out: how engines are run (`embedded/`).
+"""
+
+from __future__ import annotations
+
+import typer
+
+from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli.session import open_platform
+
+app = typer.Typer()
+PANEL = "Engines"
+
+
+@app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines up", "MEMORY_HOME=~/memories memory-pipelines up --json"))
+def up(json: options.Json = False) -> None:
+    """Start the embedded engines that have no URL. They run until [bold]down[/bold]; other commands start them by themselves."""
+    from memory_pipelines import embedded, wiring
+    from memory_pipelines.config import load
+
+    settings = load()
+    wanted = wiring.embedded_engines(settings)
+    if wanted:
+        embedded.up(settings.home_path, wanted)
+    found = embedded.status(settings.home_path) if wanted else {}
+    rows = {name: {"running": found[name].running, "pid": found[name].pid, "address": found[name].address} for name in wanted}
+    if json:
+        output.document({"home": str(settings.home_path), "engines": rows})
+    elif rows:
+        output.table(
+            None, ("engine", "runs", "pid", "address"), [(name, "yes", str(row["pid"]), row["address"]) for name, row in rows.items()]
+        )
+    else:
+        output.say("Every engine has a URL: there is nothing to start.")
+
+
+@app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines down"))
+def down(json: options.Json = False) -> None:
+    """Stop the embedded engines. The data stay in MEMORY_HOME."""
+    from memory_pipelines import embedded
+    from memory_pipelines.config import load
+
+    settings = load()
+    stopped = embedded.down(settings.home_path)
+    if json:
+        output.document({"home": str(settings.home_path), "stopped": stopped})
+    else:
+        output.say(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
+
+
+@app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines migrate"))
+def migrate(json: options.Json = False) -> None:
+    """Bring the record's schema and the graph's indexes up to this release. Repeating it changes nothing."""
+    from memory_pipelines import wiring
+    from memory_pipelines.stores.postgres import migrate as schema
+
+    with open_platform() as platform:
+        done = schema.migrate(wiring.database_url(platform.settings))
+        platform.graph.prepare()
+    if json:
+        output.document({"applied": done.applied, "version": done.version, "functions": done.functions})
+        return
+    output.say(f"Applied: {', '.join(done.applied)}." if done.applied else "The schema was up to date.")
+    output.say(f"The record has schema {done.version}; the graph has its indexes.")

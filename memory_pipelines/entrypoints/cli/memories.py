@@ -1,0 +1,231 @@
+"""`save`, `get`, `list`, `update`, `forget`, `history`: single memories.
+
+To add a command, see the docstring of this package. Must stay out: rules about memories (`domain/validation.py`).
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli.session import open_client
+
+if TYPE_CHECKING:
+    from memory_pipelines.domain.models import Memory, SaveResult
+
+app = typer.Typer()
+PANEL = "Memories"
+CLEARABLE = ("thread", "source", "expires_at", "metadata", "entities", "relations")
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=options.examples(
+        'memory-pipelines save "Mara moved to Lisbon in May." --namespace mara --key home',
+        'memory-pipelines save "Anna works at Acme." --entity Anna:person --relation "Anna|works_at|Acme" --wait graph',
+        "memory-pipelines save - --namespace notes < note.txt",
+    ),
+)
+def save(
+    text: Annotated[str, typer.Argument(help="What to remember; - reads standard input.")],
+    namespace: options.Namespace = "default",
+    key: options.Key = None,
+    id: Annotated[str | None, typer.Option("--id", help="A UUID of your own; by default a new one.")] = None,  # noqa: A002
+    thread: options.Thread = None,
+    metadata: options.Metadata = None,
+    source: options.Source = None,
+    created_at: options.CreatedAt = None,
+    expires_at: options.ExpiresAt = None,
+    entity: options.Entities = None,
+    relation: options.Relations = None,
+    revive: Annotated[bool, typer.Option("--revive", help="Let a forgotten key or id live again.")] = False,
+    wait: options.WaitFor = options.Wait.none,
+    timeout: options.Timeout = None,
+    json: options.Json = False,
+) -> None:
+    """Save one memory. Saving again under the same key updates it; saving the same again changes nothing."""
+    given: dict[str, Any] = {
+        "namespace": namespace, "key": key, "id": id, "thread": thread, "source": source,
+        "created_at": created_at, "expires_at": expires_at, "metadata": options.json_object(metadata),
+        "entities": options.entity_list(entity), "relations": options.relation_list(relation),
+    }  # fmt: skip
+    body = options.text_or_stdin(text)
+    with open_client() as client:
+        _saved(client.save(body, **given, revive=revive, wait=wait.value, timeout=timeout), json)
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=options.examples(
+        "memory-pipelines get 0198c7a2-5d3e-7c41-9f6b-2f1d7f0a9c55", "memory-pipelines get --key home --namespace mara --json"
+    ),
+)
+def get(
+    id: Annotated[str | None, typer.Argument(help="Its id; or use --key.")] = None,  # noqa: A002
+    key: options.Key = None,
+    namespace: options.Namespace = "default",
+    json: options.Json = False,
+) -> None:
+    """Show one memory, by its id or its key."""
+    _one_of(id, key)
+    with open_client() as client:
+        memory = client.get(id, key=key, namespace=namespace)
+    if json:
+        output.document(memory)
+        return
+    facts = {
+        "id": memory.id, "namespace": memory.namespace, "key": memory.key, "thread": memory.thread, "source": memory.source,
+        "version": memory.version, "created": output.when(memory.created_at), "updated": output.when(memory.updated_at),
+        "expires": output.when(memory.expires_at), "metadata": dict(memory.metadata) or None,
+        "entities": ", ".join(f"{entity.name} ({entity.type})" for entity in memory.entities),
+        "relations": "; ".join(f"{item.source} — {item.predicate} → {item.target}" for item in memory.relations),
+    }  # fmt: skip
+    output.table(None, ("field", "value"), [(name, value) for name, value in facts.items() if value not in (None, "")])
+    output.text(memory.text)
+
+
+@app.command(
+    "list",
+    rich_help_panel=PANEL,
+    epilog=options.examples(
+        "memory-pipelines list --namespace mara --limit 20",
+        """memory-pipelines list --namespace mara --metadata '{"topic": "work"}' --created-after 2026-05-01""",
+    ),
+)
+def list_(
+    namespace: options.Namespace = "default",
+    thread: options.Thread = None,
+    metadata: Annotated[str | None, typer.Option("--metadata", "-m", help="Only memories that have these pairs.", metavar="JSON")] = None,
+    created_after: options.After = None,
+    created_before: options.Before = None,
+    limit: options.Limit = 50,
+    cursor: Annotated[str | None, typer.Option("--cursor", help="Continue after the page that ended with this cursor.")] = None,
+    json: options.Json = False,
+) -> None:
+    """List the live memories of a namespace, newest first."""
+    wanted = options.json_object(metadata)
+    with open_client() as client:
+        page = client.list(
+            namespace=namespace, thread=thread, metadata=wanted, created_after=created_after, created_before=created_before,
+            limit=limit, cursor=cursor,
+        )  # fmt: skip
+    if json:
+        output.document({"memories": page.memories, "cursor": page.cursor})
+        return
+    output.table(None, ("id", "key", "created", "text"), [_row(memory) for memory in page])
+    if page.cursor:
+        output.note(f"[dim]There are more: --cursor {page.cursor}[/dim]")
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=options.examples(
+        'memory-pipelines update 0198c7a2-5d3e-7c41-9f6b-2f1d7f0a9c55 --text "Mara lives in Porto."',
+        """memory-pipelines update 0198c7a2-5d3e-7c41-9f6b-2f1d7f0a9c55 --metadata '{"sure": true}' --clear thread --expected-version 3""",
+    ),
+)
+def update(
+    id: Annotated[str, typer.Argument(help="Its id.")],  # noqa: A002
+    text: Annotated[str | None, typer.Option("--text", "-t", help="The new text; - reads standard input.")] = None,
+    metadata: Annotated[str | None, typer.Option("--metadata", "-m", help="The new metadata, whole.", metavar="JSON")] = None,
+    thread: options.Thread = None,
+    source: options.Source = None,
+    created_at: options.CreatedAt = None,
+    expires_at: options.ExpiresAt = None,
+    entity: options.Entities = None,
+    relation: options.Relations = None,
+    clear: Annotated[list[str] | None, typer.Option("--clear", help=f"Empty a field: {', '.join(CLEARABLE)}.", metavar="FIELD")] = None,
+    expected_version: Annotated[int | None, typer.Option("--expected-version", help="Refuse if someone else wrote since.")] = None,
+    wait: options.WaitFor = options.Wait.none,
+    timeout: options.Timeout = None,
+    json: options.Json = False,
+) -> None:
+    """Change the fields that are named, and no others."""
+    changes: dict[str, Any] = {
+        "text": None if text is None else options.text_or_stdin(text), "metadata": options.json_object(metadata), "thread": thread,
+        "source": source, "created_at": created_at, "expires_at": expires_at,
+        "entities": options.entity_list(entity) or None, "relations": options.relation_list(relation) or None,
+    }  # fmt: skip
+    changes = {name: value for name, value in changes.items() if value is not None}
+    for field in clear or []:
+        if field not in CLEARABLE or field in changes:
+            raise typer.BadParameter(f"is one of {', '.join(CLEARABLE)}, and not given a value as well", param_hint="--clear")
+        changes[field] = None
+    if not changes:
+        raise typer.BadParameter("nothing to change: name at least one field", param_hint="--text, --metadata, …")
+    with open_client() as client:
+        _saved(client.update(id, expected_version=expected_version, wait=wait.value, timeout=timeout, **changes), json)
+
+
+@app.command(
+    rich_help_panel=PANEL,
+    epilog=options.examples(
+        "memory-pipelines forget 0198c7a2-5d3e-7c41-9f6b-2f1d7f0a9c55",
+        "memory-pipelines forget --key home --namespace mara --wait all",
+        "memory-pipelines forget --namespace mara --yes",
+    ),
+)
+def forget(
+    id: Annotated[str | None, typer.Argument(help="Its id; or use --key; or --namespace alone for a whole namespace.")] = None,  # noqa: A002
+    key: options.Key = None,
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Of the key; alone, everything in it.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before forgetting a whole namespace.")] = False,
+    wait: options.WaitFor = options.Wait.none,
+    timeout: options.Timeout = None,
+    json: options.Json = False,
+) -> None:
+    """Forget one memory, or a whole namespace: text, history, vectors and graph. It cannot be undone."""
+    if id is None and key is None and namespace is not None:
+        _confirm(namespace, yes)
+    else:
+        _one_of(id, key)
+        if id is not None and namespace is not None:
+            raise typer.BadParameter("an id needs no namespace", param_hint="--namespace")
+    with open_client() as client:
+        result = client.forget(id, key=key, namespace=namespace, wait=wait.value, timeout=timeout)
+    if json:
+        output.document({"forgotten": result.forgotten, "ids": result.ids, "at": result.at})
+    elif result.forgotten:
+        output.say(f"Forgotten: {result.forgotten:,}. Gone from text, history and vectors; the graph follows with the next sync.")
+    else:
+        output.say("Nothing left to forget: it was forgotten before.")
+
+
+@app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines history 0198c7a2-5d3e-7c41-9f6b-2f1d7f0a9c55"))
+def history(id: Annotated[str, typer.Argument(help="Its id.")], json: options.Json = False) -> None:  # noqa: A002
+    """Show every version of a memory, oldest first. Of a forgotten one, only numbers and times are left."""
+    with open_client() as client:
+        versions = client.history(id)
+    if json:
+        output.document({"id": id.lower(), "versions": versions})
+        return
+    rows = [(item.version, item.operation, output.when(item.at), output.cut(item.text or "", 200)) for item in versions]
+    output.table(None, ("version", "what", "when", "text"), rows, right=("version",))
+
+
+def _saved(result: SaveResult, json: bool) -> None:
+    if json:
+        found = {"id": result.id, "key": result.key, "version": result.version, "revision": result.revision, "outcome": result.outcome}
+        output.document(found)
+    else:
+        output.say(f"{result.outcome}: [bold]{result.id}[/bold], version {result.version}")
+
+
+def _row(memory: Memory) -> tuple[str, str, str, str]:
+    return memory.id, memory.key or "", output.when(memory.created_at), output.cut(memory.text, 120)
+
+
+def _one_of(id: str | None, key: str | None) -> None:  # noqa: A002
+    if (id is None) == (key is None):
+        raise typer.BadParameter("give either an id or --key", param_hint="ID")
+
+
+def _confirm(namespace: str, yes: bool) -> None:
+    if yes:
+        return
+    if output.wants_document() or not sys.stdin.isatty():
+        raise typer.BadParameter("forgetting a whole namespace needs --yes where nobody can be asked", param_hint="--namespace")
+    typer.confirm(f"Forget every memory in {output.cut(namespace, 80)}? This cannot be undone.", abort=True, err=True)

@@ -1,0 +1,124 @@
+"""`status` and `sync`: what is owed to the projections, and working it off in this process.
+
+To add a command, see the docstring of this package. Must stay out: draining (`services/sync.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from memory_pipelines.domain.errors import MemoryPipelinesError
+from memory_pipelines.domain.models import PROJECTIONS, DrainResult, as_json
+from memory_pipelines.entrypoints import errors
+from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli.session import open_client
+
+if TYPE_CHECKING:
+    from memory_pipelines.client import MemoryClient
+
+app = typer.Typer()
+PANEL = "Keeping in step"
+
+
+class Projection(StrEnum):
+    """What is kept equal to the record."""
+
+    entities = "entities"
+    embeddings = "embeddings"
+    graph = "graph"
+
+
+@app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines status", "memory-pipelines status --json"))
+def status(json: options.Json = False) -> None:
+    """Show what is owed to each projection, since when, what is parked, and how the engines are.
+
+    Exits with 1 when an engine does not answer.
+    """
+    with open_client() as client:
+        found = client.status()
+    if json:
+        output.document(
+            {"owed": found.owed, "oldest_owed_seconds": found.oldest_owed_seconds, "parked": found.parked, "engines": found.engines}
+        )
+    else:
+        counts = {name: count for name, count in found.counts.items() if isinstance(count, int)}
+        output.table("Held by the record", tuple(counts), [list(counts.values())], right=tuple(counts))
+        output.table("Owed", ("projection", "changes"), found.owed.items(), right=("changes",))
+        if found.oldest_owed_seconds is not None and any(found.owed.values()):
+            output.say(f"The oldest has been owed for {found.oldest_owed_seconds:,.0f} s.")
+        if found.parked:
+            output.say(f"[yellow]{found.parked:,} parked[/yellow]: they failed for a reason of their own; see the Dagster UI.")
+        output.table("Engines", ("engine", "answers", "what it is"), [_engine(name, facts) for name, facts in found.engines.items()])
+    if not all(facts.get("ok") for facts in found.engines.values()):
+        raise typer.Exit(errors.FAILED)
+
+
+def _engine(name: str, facts: Mapping[str, Any]) -> tuple[str, str, str]:
+    if not facts.get("ok"):
+        return name, "no", str(facts.get("message", ""))
+    known = {field: value for field, value in facts.items() if field not in {"ok", "identity"} and isinstance(value, (str, int))}
+    return name, "yes", ", ".join(f"{field} {value}" for field, value in known.items())
+
+
+@app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines sync", "memory-pipelines sync entities embeddings --json"))
+def sync(
+    projections: Annotated[list[Projection] | None, typer.Argument(help="Which; by default all, in order.")] = None,
+    json: options.Json = False,
+) -> None:
+    """Work off what is owed, in this process, until nothing is."""
+    chosen = [projection.value for projection in projections or []] or list(PROJECTIONS)
+    results: list[DrainResult] = []
+    with open_client() as client:
+        for name in chosen:
+            with _watched(client, name):
+                results += client.sync(name)
+    if json:
+        output.document({"projections": [{**_shown(result), "rate": result.rate} for result in results]})
+    else:
+        columns = ("projection", "done", "per second", "seconds", "still owed", "parked", "failed")
+        rows = [(r.projection, r.done, round(r.rate), r.seconds, r.owed, r.parked, r.failed) for r in results]
+        output.table(None, columns, rows, right=columns[1:])
+        for result in results:
+            if result.busy:
+                output.note(f"[yellow]{result.projection}[/yellow] is being drained by another process, so nothing was done here.")
+    if any(result.failed for result in results):
+        raise typer.Exit(errors.FAILED)
+
+
+def _shown(result: DrainResult) -> dict[str, Any]:
+    left_out = {"progress", "sample"}
+    return {name: value for name, value in as_json(result).items() if name not in left_out}
+
+
+@contextmanager
+def _watched(client: MemoryClient, projection: str) -> Iterator[None]:
+    """A bar that follows what is still owed, asked once a second."""
+    with output.progress() as bar:
+        if bar is None:
+            yield
+            return
+        total = client.status().owed.get(projection, 0)
+        task = bar.add_task(f"Syncing {projection}", total=total or None, shown="")
+        ended = threading.Event()
+
+        def follow() -> None:
+            while not ended.wait(1.0):
+                try:
+                    owed = client.status().owed.get(projection, 0)
+                except MemoryPipelinesError:
+                    continue  # the drain itself will say so
+                bar.update(task, total=max(total, owed) or None, completed=max(total - owed, 0), shown=f"{owed:,} owed")
+
+        watcher = threading.Thread(target=follow, daemon=True)
+        watcher.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            watcher.join(timeout=10)

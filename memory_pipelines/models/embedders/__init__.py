@@ -1,0 +1,1 @@
+"""Embedders: texts into unit vectors. `wordllama` is local and the default; `openai` speaks to any compatible server."""

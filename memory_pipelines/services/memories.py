@@ -1,0 +1,193 @@
+"""Save, update, forget and read memories. After every commit: one event; if that fails, the ledger owes all the same."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from memory_pipelines.domain import validation
+from memory_pipelines.domain.errors import Conflict, Gone, InvalidInput, MemoryPipelinesError
+from memory_pipelines.domain.failpoints import reach
+from memory_pipelines.domain.models import ForgetResult, HistoryEntry, Memory, MemoryInput, MemoryPage, Ref, SaveResult, Wait, as_json
+from memory_pipelines.services import events, waiting
+from memory_pipelines.services.platform import Platform
+
+BATCH = 500
+_WRITTEN = {"created", "updated", "revived"}
+
+
+def save(platform: Platform, item: Mapping[str, Any], *, revive: bool, wait: Wait, timeout: float | None) -> SaveResult:
+    """Save one memory; see `MemoryClient.save`."""
+    (result,) = save_inputs(platform, [_input(platform, item)], revive=revive)
+    if result.outcome == "forgotten":
+        raise Gone("memory_forgotten", "This memory was forgotten; save with revive=True to bring it back on purpose.", {"id": result.id})
+    waiting.bring(platform, [result], wait=wait, timeout=timeout)
+    return result
+
+
+def save_many(
+    platform: Platform, items: Iterable[Mapping[str, Any]], *, revive: bool, wait: Wait, timeout: float | None
+) -> list[SaveResult]:
+    """Save in batches of 500, each whole or not at all; see `MemoryClient.save_many`."""
+    results: list[SaveResult] = []
+    source = iter(items)
+    while batch := list(islice(source, BATCH)):
+        inputs = []
+        for position, item in enumerate(batch):
+            try:
+                inputs.append(_input(platform, item))
+            except InvalidInput as error:
+                error.detail["index"] = len(results) + position
+                raise
+        try:
+            results.extend(save_inputs(platform, inputs, revive=revive))
+        except MemoryPipelinesError as error:
+            if "index" in error.detail:
+                error.detail["index"] += len(results)
+            raise
+    waiting.bring(platform, results, wait=wait, timeout=timeout)
+    return results
+
+
+def save_inputs(platform: Platform, inputs: Sequence[MemoryInput], *, revive: bool = False) -> list[SaveResult]:
+    """Save one validated batch and publish what it touched."""
+    results = platform.record.save(inputs, revive=revive)
+    reach("save.committed")
+    events.publish(platform, [ref for result in results for ref in result.touched])
+    return results
+
+
+def update(
+    platform: Platform,
+    id: str,  # noqa: A002
+    changes: Mapping[str, Any],
+    *,
+    expected_version: int | None,
+    wait: Wait,
+    timeout: float | None,
+) -> SaveResult:
+    """Change some fields; see `MemoryClient.update`."""
+    checked = validation.patch(changes, passage_chars=platform.settings.passage_chars, text_limit=platform.settings.text_limit)
+    memory_id = validation.identifier(id)
+    if ("entities" in checked) == ("relations" in checked):
+        result = platform.record.update(memory_id, checked, expected_version=expected_version)
+    else:
+        result = _update_half_of_links(platform, memory_id, checked, expected_version)
+    events.publish(platform, result.touched)
+    waiting.bring(platform, [result], wait=wait, timeout=timeout)
+    return result
+
+
+def _update_half_of_links(platform: Platform, memory_id: str, checked: dict[str, Any], expected_version: int | None) -> SaveResult:
+    """Entities and relations are kept together, so the half that was not named is read and the write compared with that read."""
+    while True:
+        present = platform.record.get(id=memory_id)
+        whole = {"entities": present.entities, "relations": present.relations, **checked}
+        try:
+            return platform.record.update(memory_id, whole, expected_version=expected_version or present.version)
+        except Conflict:
+            if expected_version is not None:
+                raise
+
+
+def forget(
+    platform: Platform,
+    *,
+    id: str | None,  # noqa: A002
+    key: str | None,
+    namespace: str | None,
+    wait: Wait = "none",
+    timeout: float | None = None,
+) -> ForgetResult:
+    """Forget one id, one key, or a namespace page by page; see `MemoryClient.forget`."""
+    if id is not None and key is not None:
+        raise InvalidInput("arguments_invalid", "Name an id or a key, not both.")
+    if id is None and key is None and namespace is None:
+        raise InvalidInput("arguments_invalid", "Name what to forget: an id, a key, or a whole namespace.")
+    if id is not None:
+        result, _ = platform.record.forget(ids=[validation.identifier(id)])
+    elif key is not None:
+        result, _ = platform.record.forget(key=validation.key(key), namespace=validation.namespace(namespace or "default"))
+    else:
+        return _forget_namespace(platform, validation.namespace(namespace), wait, timeout)
+    events.publish(platform, result.touched)
+    waiting.bring_refs(platform, result.touched, wait=wait, timeout=timeout)
+    return result
+
+
+def _forget_namespace(platform: Platform, namespace: str, wait: Wait, timeout: float | None) -> ForgetResult:
+    total = 0
+    ids: list[str] = []
+    touched: list[Ref] = []
+    while True:
+        page, more = platform.record.forget(namespace=namespace, limit=BATCH)
+        events.publish(platform, page.touched)
+        total += page.forgotten
+        ids.extend(page.ids)
+        touched.extend(page.touched)
+        if not more:
+            break
+    waiting.bring_refs(platform, touched, wait=wait, timeout=timeout)
+    return ForgetResult(total, tuple(ids), page.at, tuple(touched))
+
+
+def get(platform: Platform, *, id: str | None, key: str | None, namespace: str) -> Memory:  # noqa: A002
+    """One live memory; see `MemoryClient.get`."""
+    if (id is None) == (key is None):
+        raise InvalidInput("arguments_invalid", "Name either an id or a key.")
+    if id is not None:
+        return platform.record.get(id=validation.identifier(id))
+    return platform.record.get(key=validation.key(key), namespace=validation.namespace(namespace))
+
+
+def list_page(
+    platform: Platform, *, namespace: str, limit: int, cursor: str | None = None, thread: str | None = None,
+    metadata: Mapping[str, Any] | None = None, created_after: Any = None, created_before: Any = None,
+) -> MemoryPage:  # fmt: skip
+    """One page, newest first; see `MemoryClient.list`."""
+    rows = validation.limit(limit)
+    request = filters(namespace, thread, metadata, created_after, created_before) | {"limit": rows + 1}
+    if cursor is not None:
+        request["after"] = _position(cursor)
+    page = platform.record.page(request)
+    more = len(page) > rows
+    page = page[:rows]
+    return MemoryPage(page, _cursor(page[-1]) if more else None)
+
+
+def filters(
+    namespace: str, thread: str | None, metadata: Mapping[str, Any] | None, created_after: Any, created_before: Any
+) -> dict[str, Any]:
+    """The filters of a listing or a search, checked; those that are None are left out."""
+    chosen = {
+        "namespace": validation.namespace(namespace),
+        "thread": None if thread is None else validation.thread(thread),
+        "metadata": None if not metadata else validation.metadata(metadata),
+        "created_after": as_json(validation.moment(created_after, "created_after")),
+        "created_before": as_json(validation.moment(created_before, "created_before")),
+    }
+    return {name: value for name, value in chosen.items() if value is not None}
+
+
+def history(platform: Platform, id: str) -> tuple[HistoryEntry, ...]:  # noqa: A002
+    """Every version, oldest first; see `MemoryClient.history`."""
+    return platform.record.history(validation.identifier(id))
+
+
+def _input(platform: Platform, item: Mapping[str, Any]) -> MemoryInput:
+    return validation.memory_input(item, passage_chars=platform.settings.passage_chars, text_limit=platform.settings.text_limit)
+
+
+def _cursor(last: Memory) -> str:
+    return base64.urlsafe_b64encode(json.dumps([last.created_at.isoformat(), last.id]).encode()).decode()
+
+
+def _position(cursor: str) -> list[str]:
+    try:
+        at, memory_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        return [as_json(validation.moment(at, "cursor")), validation.identifier(memory_id)]
+    except (ValueError, TypeError, InvalidInput):
+        raise InvalidInput("cursor_invalid", "This cursor was not made by `list`: start again without one.") from None

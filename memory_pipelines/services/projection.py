@@ -1,0 +1,53 @@
+"""What the three projections have in common: a batch that was computed, and what storing it did.
+
+A projection is two functions. `compute(platform, claim) -> Batch` does the slow work and writes nothing; `store(platform,
+batch) -> Stored` writes the result and settles the debt. Apart, so that one batch is computed while the one before is
+stored.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from memory_pipelines.domain.models import Claim, Owed, Ref
+from memory_pipelines.ports import VectorRow
+
+
+@dataclass(slots=True)
+class Batch:
+    """A claim with its computed result. `rows` and `vectors` are what the projection's store function takes."""
+
+    claim: Claim
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    vectors: list[VectorRow] = field(default_factory=list)
+    failures: list[dict[str, Any]] = field(default_factory=list)
+    sample: list[dict[str, Any]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What storing did: rows settled, rows whose debt was renewed meanwhile, and subjects that are owed because of it."""
+
+    done: int = 0
+    superseded: int = 0
+    failed: int = 0
+    parked: int = 0
+    touched: tuple[Ref, ...] = ()
+
+
+class MarkerMoved(Exception):  # not a failure: the batch is claimed again
+    """The graph's marker refused a batch, or showed too late that the graph was rolled back: nothing of the batch is settled.
+
+    Args:
+        lost: rows that are owed again because of it.
+    """
+
+    def __init__(self, lost: int = 0) -> None:
+        super().__init__()
+        self.lost = lost
+
+
+def failure(row: Owed, error: str, *, final: bool) -> dict[str, Any]:
+    """A charge to one row; `final` parks it at once."""
+    return {"kind": row.kind, "id": row.id, "number": row.number, "error": error, "final": final}

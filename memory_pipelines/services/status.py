@@ -1,0 +1,56 @@
+"""How things stand: what is owed, and whether each engine answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import SecretStr
+
+from memory_pipelines.domain.errors import MemoryPipelinesError
+from memory_pipelines.domain.models import Status
+from memory_pipelines.services.platform import Platform
+
+
+def status(platform: Platform) -> Status:
+    """What is owed, parked and held; an engine that is down is told as such, the record must answer.
+
+    Raises:
+        Unavailable: `record_unavailable`
+    """
+    projections = platform.record.status(platform.settings.sync_budget_seconds)["projections"]
+    ages = [state["oldest_owed_seconds"] for state in projections.values() if state["oldest_owed_seconds"] is not None]
+    return Status(
+        owed={name: state["owed"] for name, state in projections.items()},
+        oldest_owed_seconds=max(ages, default=None),
+        parked=sum(state["parked"] for state in projections.values()),
+        engines=health(platform),
+        counts=platform.record.counts(),
+    )
+
+
+def health(platform: Platform) -> dict[str, dict[str, Any]]:
+    """Each engine: `ok`, and its facts or the code and message of what failed."""
+    settings = platform.settings
+    looks: dict[str, tuple[SecretStr | None, Callable[[], Mapping[str, Any]]]] = {
+        "postgres": (settings.database_url, lambda: platform.record.health()),
+        "redis": (settings.redis_url, lambda: platform.stream.health()),
+        "graph": (settings.graph_url, lambda: platform.graph.health()),
+    }
+    return {name: {"address": _address(url), **_look(look)} for name, (url, look) in looks.items()}
+
+
+def _look(look: Callable[[], Mapping[str, Any]]) -> dict[str, Any]:
+    try:
+        return {"ok": True, **look()}
+    except MemoryPipelinesError as error:
+        return {"ok": False, "error": error.code, "message": error.message}
+
+
+def _address(url: SecretStr | None) -> str:
+    """Where an engine is, without user, password or options."""
+    if url is None:
+        return "embedded"
+    parts = urlsplit(url.get_secret_value())
+    return f"{parts.hostname}:{parts.port}" if parts.port else parts.hostname or parts.path

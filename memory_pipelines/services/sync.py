@@ -1,0 +1,71 @@
+"""Incremental sync, from outside: is there something to do, do it all, which version is where. The work is in `drains.py`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from memory_pipelines.domain import validation
+from memory_pipelines.domain.models import PROJECTIONS, DrainResult, SyncState
+from memory_pipelines.services import graph
+from memory_pipelines.services.drains import drain, newest_number, paid_up_to, steps
+from memory_pipelines.services.platform import Platform
+
+__all__ = ["Wanted", "drain", "drain_all", "rebuild_owe", "sync_state", "wanted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Whether a projection wants a drain: `owed` rows can be claimed now, or the graph shows less than was settled (`behind`)."""
+
+    owed: int
+    oldest_owed_seconds: float | None
+    draining: bool
+    behind: bool = False
+
+    @property
+    def work(self) -> bool:
+        """True when there is something to do, whether or not someone is at it."""
+        return self.owed > 0 or self.behind
+
+
+def wanted(platform: Platform, projection: str) -> Wanted:
+    """Look, and change nothing: what a sensor decides by.
+
+    Raises:
+        Unavailable: the record, or for the graph's projection the graph, could not be looked at.
+    """
+    steps(projection)
+    answer = platform.record.status(platform.settings.sync_budget_seconds)
+    state = answer["projections"][projection]
+    behind = projection == "graph" and state["ready"] == 0 and graph.behind(platform, int(answer["settled_marker"]))
+    return Wanted(state["ready"], state["oldest_owed_seconds"], state["draining"], behind)
+
+
+def drain_all(
+    platform: Platform, projections: Sequence[str] = (), *, on_progress: Callable[[str, int, int], None] | None = None
+) -> list[DrainResult]:
+    """Drain the named projections (all, in order, by default): each until it owes nothing that could be paid when its turn came."""
+    names = list(projections) or list(PROJECTIONS)
+    results: dict[str, DrainResult] = {}
+    for name in names:
+        progress = None if on_progress is None else (lambda done, of, name=name: on_progress(name, done, of))
+        upto = newest_number(platform)
+        while True:
+            results[name] = drain(platform, name, quiet_seconds=0.0, on_progress=progress)
+            if not results[name].busy or (paid_up_to(platform, name, upto) and not wanted(platform, name).behind):
+                break
+            time.sleep(0.2)  # another drain is at it: look again
+    return list(results.values())
+
+
+def rebuild_owe(platform: Platform, projection: str, shard: int, shards: int) -> int:
+    """Owe every row of one shard again; returns how many."""
+    steps(projection)
+    return platform.record.owe_shard(projection, shard, shards)
+
+
+def sync_state(platform: Platform, id: str) -> SyncState:  # noqa: A002
+    """Which version of a memory each projection holds; see `MemoryClient.sync_state`."""
+    return platform.record.sync_state(validation.identifier(id))

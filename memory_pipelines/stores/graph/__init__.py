@@ -1,0 +1,1 @@
+"""The graph projection: named Cypher statements, transports that run them, one store that knows them."""

@@ -1,0 +1,147 @@
+"""The graph's store: batches under the marker, traversal, and what audits read. Knows every statement, no engine.
+
+A new read is a statement in `cypher/`, a method here and a line in `ports.GraphStore`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memory_pipelines.ports import Applied, GraphTransport, Marker
+from memory_pipelines.stores.graph.statements import statements
+
+KINDS = ("memory", "entity", "mention", "relation")
+
+
+class CypherGraph:
+    """`ports.GraphStore` over any transport that runs Cypher.
+
+    Args:
+        transport: see `ports.GraphTransport`; closed with the store.
+    """
+
+    def __init__(self, transport: GraphTransport) -> None:
+        self._transport = transport
+        self._prepared = False
+
+    def close(self) -> None:
+        """Close the transport."""
+        self._transport.close()
+
+    def prepare(self, *, again: bool = False) -> None:
+        """Create indexes and constraints, once a process, or `again` after the graph was emptied; repeating it is silent."""
+        if self._prepared and not again:
+            return
+        for statement in statements(f"schema_{self._transport.dialect}").values():
+            self._transport.schema(statement)
+        unique = getattr(self._transport, "unique", None)
+        if unique is not None:
+            for label in ("Memory", "Entity", "Marker"):
+                unique(label, "id")
+        self._prepared = True
+
+    # -- writing -----------------------------------------------------------------------------------------------------
+
+    def apply(self, kind: str, rows: Sequence[Mapping[str, Any]], *, claim: int, issued: int, settled: int) -> Applied:
+        """Apply a batch of one kind as one statement under the marker.
+
+        Args:
+            kind: `memory`, `entity`, `relation`, `buried_relation` or `strays`.
+            rows: `{id, revision, expect, props, mentions? | source?, target?}`; `expect` is -2 or the revision a repair saw.
+            claim, issued, settled: of the claim that the rows came with.
+
+        Returns:
+            `marker` None when the marker refused the batch and nothing was written.
+        """
+        name = {"buried_relation": "bury_relation", "strays": "remove_strays"}.get(kind, f"apply_{kind}")
+        parameters = {"rows": list(rows), "claim": claim, "issued": issued, "settled": settled}
+        answer = self._transport.run(statements("batches")[name], parameters, write=True)
+        if not answer:
+            return Applied(None)
+        return Applied(int(answer[0][0]), sum(1 for row in answer if row[2]), tuple(str(row[1]) for row in answer if not row[2]))
+
+    def marker(self) -> Marker:
+        """The marker as it stands; all zero in an empty graph."""
+        rows = self._read("marker", "marker")
+        return Marker(*(int(value) for value in rows[0])) if rows else Marker()
+
+    def raise_marker(self, counter: int) -> None:
+        """Raise the counter to where it was before a rollback; call it only once everything lost is owed again."""
+        self._transport.run(statements("marker")["raise_marker"], {"counter": counter}, write=True)
+
+    def raise_fence(self, claim: int) -> None:
+        """From now on, batches with a lower claim write nothing."""
+        self._transport.run(statements("marker")["raise_fence"], {"claim": claim}, write=True)
+
+    def tombstones(self, kind: str, *, limit: int) -> list[dict[str, str]]:
+        """Tombstones of one kind that nothing hangs on: `{id}`, of relations `{id, source, target}`."""
+        rows = self._read("marker", f"tombs_{kind}", limit=limit)
+        return [dict(zip(("id", "source", "target"), row, strict=False)) for row in rows]
+
+    def purge(self, kind: str, rows: Sequence[Mapping[str, str]]) -> None:
+        """Delete tombstones that were listed before the fence was raised; what lives again meanwhile stays."""
+        self._transport.run(statements("marker")[f"purge_{kind}"], {"rows": list(rows)}, write=True)
+
+    # -- traversal ---------------------------------------------------------------------------------------------------
+
+    def neighbours(self, entity_id: str, *, limit: int) -> list[dict[str, Any]]:
+        """Entities related to one, by a relation or by shared memories: `{id, name, type, direction, predicate, shared}`."""
+        found = []
+        for name in ("relations_of", "relations_to"):
+            for id_, label, type_, predicate, direction in self._read("reading", name, id=entity_id, limit=limit):
+                found.append({"id": id_, "name": label, "type": type_, "direction": direction, "predicate": predicate, "shared": 0})
+        for id_, label, type_, shared in self._read("reading", "together_with", id=entity_id, limit=limit):
+            found.append({"id": id_, "name": label, "type": type_, "direction": "together", "predicate": None, "shared": int(shared)})
+        return found[: limit * 2]
+
+    def memories_of(self, entity_id: str, *, limit: int) -> list[str]:
+        """Ids of the memories that mention an entity, newest first."""
+        return [str(row[0]) for row in self._read("reading", "memories_of", id=entity_id, limit=limit)]
+
+    # -- audit -------------------------------------------------------------------------------------------------------
+
+    def sums(self, kind: str, *, buckets: Sequence[int] | None = None) -> list[list[int]]:
+        """`[bucket, count, high, low]` of what is live, or `[bucket, leaf, count, high, low]` within `buckets`."""
+        rows = self._read("audit", f"sums_{kind}") if buckets is None else self._read("audit", f"leaves_{kind}", buckets=list(buckets))
+        places = 1 if buckets is None else 2
+        placed = [row for row in rows if all(type(value) is int for value in row[:places])]  # the rest is nobody's
+        return [[round(value) for value in row] for row in placed if 0 <= row[0] < 4096]
+
+    def rows(
+        self, kind: str, *, ids: Sequence[Mapping[str, str]] | Sequence[str] | None = None,
+        cells: Sequence[tuple[int, int]] | None = None, buckets: tuple[int, int] | None = None, nobodys: int | None = None,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Live rows as the graph shows them: `{id, props}`, edges with `source` and `target`.
+
+        Args:
+            ids: ids of nodes, or `{id, source, target}` of edges; tombstones come too.
+            cells: (bucket, leaf) pairs.
+            buckets: first bucket and the one after the last.
+            nobodys: at most so many rows that have no bucket.
+        """
+        if ids is not None:
+            answer = self._read("audit", f"ids_{kind}", ids=list(ids))
+        elif cells is not None:
+            answer = self._read("audit", f"cells_{kind}", cells=[{"bucket": bucket, "leaf": leaf} for bucket, leaf in cells])
+        elif buckets is not None:
+            answer = self._read("audit", f"range_{kind}", **{"from": buckets[0], "below": buckets[1]})
+        else:
+            answer = self._read("audit", f"nobodys_{kind}", limit=nobodys or 1000)
+        if kind == "mention":
+            return [{"id": f"{source}:{target}", "source": source, "target": target, "props": props} for source, target, props in answer]
+        if kind == "relation":
+            return [{"id": id_, "source": source, "target": target, "props": props} for id_, source, target, props in answer]
+        return [{"id": id_, "props": props} for id_, props in answer]
+
+    def counts(self) -> dict[str, int]:
+        """Live rows of each kind."""
+        return {kind: int(self._read("audit", f"count_{kind}")[0][0]) for kind in KINDS}
+
+    def health(self) -> Mapping[str, Any]:
+        """Whether the graph answers, and what it is."""
+        health = getattr(self._transport, "health", None)
+        return dict(health()) if health is not None else {"server": self._transport.dialect}
+
+    def _read(self, subject: str, name: str, **parameters: Any) -> list[list[Any]]:
+        return self._transport.run(statements(subject)[name], parameters)

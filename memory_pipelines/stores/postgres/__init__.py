@@ -1,0 +1,1 @@
+"""The record, on Postgres with pgvector: SQL in files, a transport that calls functions, a store that names them."""

@@ -1,0 +1,110 @@
+"""Brings a database to this release's schema: forward-only migrations, then the functions as they now read.
+
+`sql/migrations/NNNN_subject.sql` changes tables and is never edited once released. `sql/functions/*.sql` is the readable
+present: every function is `create or replace`, carries its version in its name (`…_v1`), and is applied again whenever
+any of the files has changed. To change a function's meaning, add `_v2` and leave `_v1` to older code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from memory_pipelines.domain.errors import ConfigurationError, Unavailable
+
+_LOCK = 0x6D656D6F72  # any number, the same for all of us: only one process migrates at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What a migration did: versions applied now, the version the schema has, whether functions were replaced."""
+
+    applied: tuple[str, ...]
+    version: int
+    functions: bool
+
+
+def migrate(url: str) -> Migrated:
+    """Apply what is missing, in one transaction; a schema that is up to date costs one query.
+
+    Args:
+        url: of a role that may create schemas, extensions and functions.
+
+    Raises:
+        Unavailable: `record_unavailable`
+        ConfigurationError: `schema_newer` for a schema that a later release made, `migration_failed` when Postgres refused.
+    """
+    migrations, functions = _files("migrations"), _files("functions")
+    digest = hashlib.sha256("\0".join(text for _, text in functions).encode()).hexdigest()
+    newest = int(migrations[-1][0].split("_")[0])
+    try:
+        with psycopg.connect(url, autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
+            if _state(connection) == (newest, digest):
+                return Migrated((), newest, functions=False)
+            with connection.transaction():
+                connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
+                version, applied_digest = _state(connection)
+                if version > newest:
+                    raise ConfigurationError(
+                        "schema_newer",
+                        f"The database has schema {version}, this release knows {newest}: install the release that made it.",
+                    )
+                applied = []
+                for name, text in migrations:
+                    if int(name.split("_")[0]) > version:
+                        connection.execute(text.encode())
+                        applied.append(name)
+                connection.execute(
+                    "create table if not exists memory.migrations (version integer primary key, name text not null,"
+                    " applied_at timestamptz not null default now())"
+                )
+                for name in applied:
+                    connection.execute("insert into memory.migrations (version, name) values (%s, %s)", [int(name.split("_")[0]), name])
+                replaced = applied_digest != digest
+                if replaced:
+                    for _, text in functions:
+                        connection.execute(text.encode())
+                    connection.execute(
+                        "insert into memory.settings values ('functions', %s) on conflict (name) do update set value = excluded.value",
+                        [digest],
+                    )
+                connection.execute("notify pgrst, 'reload schema'")
+                return Migrated(tuple(applied), newest, functions=replaced)
+    except psycopg.OperationalError as error:
+        raise Unavailable("record_unavailable", f"Postgres at {_where(url)} did not answer: {_reason(error)}. Is it running?") from None
+    except psycopg.Error as error:
+        raise ConfigurationError(
+            "migration_failed", f"Postgres refused the schema: {_reason(error)}. Nothing was changed. The role must own the schema."
+        ) from error
+
+
+def _files(folder: str) -> list[tuple[str, str]]:
+    root: Traversable = files("memory_pipelines.stores.postgres") / "sql" / folder
+    found = [(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in root.iterdir() if entry.name.endswith(".sql")]
+    return sorted(found)
+
+
+def _state(connection: psycopg.Connection) -> tuple[int, str]:
+    """Number of the newest applied migration (0 for none) and the digest of the functions."""
+    row = connection.execute("select to_regclass('memory.migrations') is not null").fetchone()
+    if row is None or not row[0]:
+        return 0, ""
+    row = connection.execute(
+        "select coalesce((select max(version) from memory.migrations), 0),"
+        " coalesce((select value from memory.settings where name = 'functions'), '')"
+    ).fetchone()
+    return (row[0], row[1]) if row else (0, "")
+
+
+def _where(url: str) -> str:
+    parts = conninfo_to_dict(url)
+    return str(parts.get("host") or parts.get("hostaddr") or "its default address")
+
+
+def _reason(error: psycopg.Error) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,0 +1,48 @@
+-- Foundations that every other function stands on. Nothing here is callable from outside.
+
+-- Raises an error in the one form that survives every transport: SQLSTATE PTnnn, our code as JSON in the detail.
+create or replace function memory.raise_error(status integer, code text, message text, detail jsonb default '{}') returns void
+language plpgsql as $$
+begin
+  raise exception using errcode = 'PT' || status, message = message, detail = (detail || jsonb_build_object('code', code))::text;
+end $$;
+
+-- A hash that names something without revealing it: of a key or an entity's name, salted with this record's secret.
+create or replace function memory.keyed_hash(variadic parts text[]) returns bytea language sql stable parallel safe
+set search_path = memory, extensions, public, pg_temp as $$
+  select sha256(convert_to((select value from memory.settings where name = 'pepper') || e'\x1f' || array_to_string(parts, e'\x1f', e'\x1e'), 'UTF8'))
+$$;
+
+-- Owes subjects to a projection under new numbers. A row that is owed already keeps the time since when; a parked one is
+-- released, because what it failed on has changed.
+create or replace function memory.owe(p_projection text, p_kind text, p_ids uuid[]) returns void language sql as $$
+  insert into memory.ledger as l (projection, kind, id, owed_number, owed_since)
+  select p_projection, p_kind, i::text, nextval('memory.owings'), clock_timestamp() from (select distinct unnest(p_ids) as i order by 1) ids
+  on conflict (projection, kind, id) do update
+    set owed_number = excluded.owed_number, owed_since = coalesce(l.owed_since, excluded.owed_since),
+        attempts = 0, retry_at = null, last_error = null, parked_at = null
+$$;
+
+-- Settles subjects whose result was stored in this very transaction.
+create or replace function memory.settle_now(p_projection text, p_kind text, p_ids uuid[], p_revision integer, p_version integer)
+returns void language sql as $$
+  update memory.ledger
+  set owed_number = null, owed_since = null, settled_revision = p_revision, settled_version = p_version, settled_at = clock_timestamp(),
+      attempts = 0, retry_at = null, last_error = null, parked_at = null, forced = null, hint = null
+  where projection = p_projection and kind = p_kind and id = any (p_ids::text[])
+$$;
+
+-- `[[kind, id], …]` as the event stream carries it.
+create or replace function memory.refs(p_kind text, p_ids uuid[]) returns jsonb language sql immutable as $$
+  select coalesce(jsonb_agg(jsonb_build_array(p_kind, i)), '[]') from unnest(p_ids) i
+$$;
+
+-- A UUID, or null for what is none: repairs look at ids that came from elsewhere.
+create or replace function memory.as_uuid(id text) returns uuid language sql immutable strict parallel safe as $$
+  select case when id ~ '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$' then id::uuid end
+$$;
+
+-- Milliseconds since 1970, as the graph holds times.
+create or replace function memory.millis(at timestamptz) returns bigint language sql immutable strict parallel safe as $$
+  select floor(extract(epoch from at - timestamptz '1970-01-01 00:00:00+00') * 1000)::bigint
+$$;

@@ -1,0 +1,314 @@
+-- Entities, relations and who supports them. A subject lives while at least one memory mentions it: the removal of the
+-- last support is a versioned delete, a new support after that a versioned revival.
+-- Locks are taken in one order everywhere: memories, then entities, then relations, each by id.
+
+-- Deletes entities and relations, of those given, that nothing supports any more. Returns the refs that changed.
+create or replace function memory.drop_unsupported(p_entities uuid[], p_relations uuid[]) returns jsonb
+language plpgsql as $$
+declare
+  gone_entities uuid[];
+  gone_relations uuid[];
+begin
+  with gone as (
+    update memory.relations r
+    set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null
+    where r.id = any (p_relations) and r.deleted_at is null and not exists (select from memory.statements s where s.relation_id = r.id)
+    returning r.id
+  )
+  select coalesce(array_agg(id), '{}') into gone_relations from gone;
+  with gone as (
+    update memory.entities e
+    set revision = e.revision + 1, deleted_at = clock_timestamp(), name = null, name_key = null, type = null
+    where e.id = any (p_entities) and e.deleted_at is null and not exists (select from memory.mentions m where m.entity_id = e.id)
+    returning e.id
+  )
+  select coalesce(array_agg(id), '{}') into gone_entities from gone;
+  if cardinality(gone_entities) > 0 then
+    delete from memory.embeddings where kind = 'entity' and id = any (gone_entities);
+    delete from memory.staged_vectors where id = any (gone_entities);
+    update memory.ledger l
+    set owed_number = null, owed_since = null, settled_revision = e.revision, settled_version = e.revision, settled_at = clock_timestamp(),
+        attempts = 0, retry_at = null, last_error = null, parked_at = null
+    from memory.entities e
+    where l.projection = 'embeddings' and l.kind = 'entity' and l.id = e.id::text and e.id = any (gone_entities);
+    perform memory.owe('graph', 'entity', gone_entities);
+  end if;
+  if cardinality(gone_relations) > 0 then
+    perform memory.owe('graph', 'relation', gone_relations);
+  end if;
+  return memory.refs('entity', gone_entities) || memory.refs('relation', gone_relations);
+end $$;
+
+-- Makes the links of some memories exactly what one origin says they are; what the other origin says stays.
+--   p_rows: [{memory, namespace, version, valid_from, entities: [{name, type, key}], relations: [{source, source_key, predicate, target, target_key}]}]
+--   p_bump: raise the revision of memories whose links changed (a save has raised it already)
+-- The caller holds the memories' row locks. Returns the refs that now are owed.
+create or replace function memory.store_links(p_rows jsonb, p_origin text, p_bump boolean) returns jsonb
+language plpgsql as $$
+declare
+  is_given boolean := p_origin = 'given';
+  memory_ids uuid[];
+  touched_entities uuid[];
+  touched_relations uuid[];
+  pair_memory uuid[];
+  pair_entity uuid[];
+  said_memory uuid[];
+  said_relation uuid[];
+  renewed_entities uuid[] := '{}';
+  renewed_relations uuid[] := '{}';
+  changed_memories uuid[];
+  removed jsonb;
+begin
+  select array_agg((r ->> 'memory')::uuid) into memory_ids from jsonb_array_elements(p_rows) r;
+
+  -- 1. Entities named, also those named only by a relation. Inserting in hash order keeps two writers from deadlock.
+  insert into memory.entities (namespace, name, type, name_key, name_hash)
+  select w.namespace, w.name, w.type, w.key, memory.keyed_hash('entity', w.namespace, w.key)
+  from (
+    select distinct on (r ->> 'namespace', e ->> 'key')
+      r ->> 'namespace' as namespace, e ->> 'name' as name, e ->> 'type' as type, e ->> 'key' as key
+    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
+    order by r ->> 'namespace', e ->> 'key', (e ->> 'type' = 'thing')
+  ) w
+  order by 5
+  on conflict (name_hash) do nothing;
+
+  select array_agg(w.memory), array_agg(n.id) into pair_memory, pair_entity
+  from (
+    select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key') as name_hash
+    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
+  ) w
+  join memory.entities n on n.name_hash = w.name_hash;
+
+  -- 2. Lock every entity whose support may change.
+  select coalesce(array_agg(id), '{}') into touched_entities
+  from (
+    select n.id from memory.entities n
+    where n.id in (
+      select unnest(pair_entity)
+      union select m.entity_id from memory.mentions m where m.memory_id = any (memory_ids)
+    )
+    order by n.id for update
+  ) locked;
+
+  -- 3. A name that was forgotten lives again; an entity of unknown type learns it.
+  with named as (
+    select distinct on (memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key'))
+      memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key') as name_hash, e ->> 'name' as name, e ->> 'type' as type, e ->> 'key' as key
+    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
+    order by 1, (e ->> 'type' = 'thing')
+  ), renewed as (
+    update memory.entities n
+    set name = coalesce(n.name, w.name), name_key = w.key, deleted_at = null, revision = n.revision + 1,
+        type = case when n.type is null or n.type = 'thing' then w.type else n.type end
+    from named w
+    where n.name_hash = w.name_hash and (n.deleted_at is not null or (n.type = 'thing' and w.type <> 'thing'))
+    returning n.id
+  )
+  select coalesce(array_agg(id), '{}') into renewed_entities from renewed;
+
+  -- 4. Relations between them, in the same way.
+  insert into memory.relations (namespace, source_id, predicate, target_id, name_hash)
+  select w.namespace, s.id, w.predicate, t.id, memory.keyed_hash('relation', s.id::text, w.predicate, t.id::text)
+  from (
+    select distinct r ->> 'namespace' as namespace, x ->> 'source_key' as source, x ->> 'predicate' as predicate, x ->> 'target_key' as target
+    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x
+  ) w
+  join memory.entities s on s.name_hash = memory.keyed_hash('entity', w.namespace, w.source)
+  join memory.entities t on t.name_hash = memory.keyed_hash('entity', w.namespace, w.target)
+  order by 5
+  on conflict (name_hash) do nothing;
+
+  select array_agg(w.memory), array_agg(n.id) into said_memory, said_relation
+  from (
+    select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('relation', s.id::text, x ->> 'predicate', t.id::text) as name_hash
+    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x,
+      memory.entities s, memory.entities t
+    where s.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'source_key')
+      and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
+  ) w
+  join memory.relations n on n.name_hash = w.name_hash;
+
+  select coalesce(array_agg(id), '{}') into touched_relations
+  from (
+    select n.id from memory.relations n
+    where n.id in (
+      select unnest(said_relation)
+      union select s.relation_id from memory.statements s where s.memory_id = any (memory_ids)
+    )
+    order by n.id for update
+  ) locked;
+
+  if said_relation is not null then
+    with named as (
+      select distinct memory.keyed_hash('relation', s.id::text, x ->> 'predicate', t.id::text) as name_hash, x ->> 'predicate' as predicate
+      from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x, memory.entities s, memory.entities t
+      where s.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'source_key')
+        and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
+    ), renewed as (
+      update memory.relations n set predicate = w.predicate, deleted_at = null, revision = n.revision + 1
+      from named w where n.name_hash = w.name_hash and n.deleted_at is not null
+      returning n.id
+    )
+    select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
+  end if;
+
+  -- 5. Mentions: set this origin's flag where it is wanted, clear it elsewhere, delete what nobody says.
+  with facts as (
+    select (r ->> 'memory')::uuid as memory, (r ->> 'version')::integer as version, (r ->> 'valid_from')::timestamptz as valid_from
+    from jsonb_array_elements(p_rows) r
+  ), wanted as (
+    select p.memory, p.entity, f.version, f.valid_from
+    from unnest(pair_memory, pair_entity) p(memory, entity) join facts f on f.memory = p.memory
+  ), added as (
+    insert into memory.mentions as m (memory_id, entity_id, given, extracted, version, valid_from)
+    select w.memory, w.entity, is_given, not is_given, w.version, w.valid_from from wanted w
+    on conflict (memory_id, entity_id) do update
+      set given = m.given or is_given, extracted = m.extracted or not is_given, version = excluded.version, valid_from = excluded.valid_from
+    returning m.memory_id, (m.xmax = 0) as is_new
+  ), cleared as (
+    update memory.mentions m
+    set given = m.given and not is_given, extracted = m.extracted and is_given
+    where m.memory_id = any (memory_ids) and m.given and m.extracted
+      and not exists (select from wanted w where w.memory = m.memory_id and w.entity = m.entity_id)
+    returning m.memory_id
+  ), removed_rows as (
+    delete from memory.mentions m
+    where m.memory_id = any (memory_ids) and (case when is_given then m.given and not m.extracted else m.extracted and not m.given end)
+      and not exists (select from wanted w where w.memory = m.memory_id and w.entity = m.entity_id)
+    returning m.memory_id
+  )
+  select coalesce(array_agg(distinct memory_id), '{}') into changed_memories
+  from (select memory_id from added where is_new union all select memory_id from removed_rows) c;
+
+  with facts as (
+    select (r ->> 'memory')::uuid as memory, (r ->> 'version')::integer as version, (r ->> 'valid_from')::timestamptz as valid_from
+    from jsonb_array_elements(p_rows) r
+  ), wanted as (
+    select p.memory, p.relation, f.version, f.valid_from
+    from unnest(said_memory, said_relation) p(memory, relation) join facts f on f.memory = p.memory
+  ), added as (
+    insert into memory.statements as s (relation_id, memory_id, given, extracted, version, valid_from)
+    select w.relation, w.memory, is_given, not is_given, w.version, w.valid_from from wanted w
+    on conflict (relation_id, memory_id) do update
+      set given = s.given or is_given, extracted = s.extracted or not is_given, version = excluded.version, valid_from = excluded.valid_from
+    returning 1
+  ), cleared as (
+    update memory.statements s
+    set given = s.given and not is_given, extracted = s.extracted and is_given
+    where s.memory_id = any (memory_ids) and s.given and s.extracted
+      and not exists (select from wanted w where w.memory = s.memory_id and w.relation = s.relation_id)
+    returning 1
+  )
+  delete from memory.statements s
+  where s.memory_id = any (memory_ids) and (case when is_given then s.given and not s.extracted else s.extracted and not s.given end)
+    and not exists (select from wanted w where w.memory = s.memory_id and w.relation = s.relation_id);
+
+  -- 6. What lost its last support is deleted; what is new or came back is owed.
+  removed := memory.drop_unsupported(touched_entities, touched_relations);
+  renewed_entities := renewed_entities || array(
+    select e.id from memory.entities e
+    where e.id = any (pair_entity) and not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'entity' and l.id = e.id::text)
+  );
+  renewed_relations := renewed_relations || array(
+    select x.id from memory.relations x
+    where x.id = any (said_relation) and not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = x.id::text)
+  );
+  if cardinality(renewed_entities) > 0 then
+    perform memory.owe('graph', 'entity', renewed_entities);
+    perform memory.owe('embeddings', 'entity', renewed_entities);
+  end if;
+  if cardinality(renewed_relations) > 0 then
+    perform memory.owe('graph', 'relation', renewed_relations);
+  end if;
+  if p_bump and cardinality(changed_memories) > 0 then
+    update memory.memories set revision = revision + 1 where id = any (changed_memories);
+    perform memory.owe('graph', 'memory', changed_memories);
+  end if;
+  return memory.refs('entity', renewed_entities) || memory.refs('relation', renewed_relations) || removed
+    || case when p_bump then memory.refs('memory', changed_memories) else '[]' end;
+end $$;
+
+-- Takes away every support that some memories gave: the memories are being forgotten.
+create or replace function memory.drop_links(p_memories uuid[]) returns jsonb
+language plpgsql as $$
+declare
+  entity_ids uuid[];
+  relation_ids uuid[];
+begin
+  select coalesce(array_agg(id), '{}') into entity_ids from (
+    select id from memory.entities where id in (select entity_id from memory.mentions where memory_id = any (p_memories)) order by id for update
+  ) locked;
+  select coalesce(array_agg(id), '{}') into relation_ids from (
+    select id from memory.relations where id in (select relation_id from memory.statements where memory_id = any (p_memories)) order by id for update
+  ) locked;
+  delete from memory.statements where memory_id = any (p_memories);
+  delete from memory.mentions where memory_id = any (p_memories);
+  return memory.drop_unsupported(entity_ids, relation_ids);
+end $$;
+
+-- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused.
+--   {"rows": [{id, number, version, entities, relations}]} -> {"stored": n, "superseded": n, "touched": [[kind, id], …]}
+create or replace function public.memory_store_links_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  accepted jsonb;
+  paid integer;
+  touched jsonb := '[]';
+begin
+  perform id from memory.memories where id in (select (r ->> 'id')::uuid from jsonb_array_elements(p -> 'rows') r) order by id for update;
+  select coalesce(jsonb_agg(jsonb_build_object(
+      'memory', m.id, 'namespace', m.namespace, 'version', m.version, 'valid_from', m.created_at,
+      'entities', r -> 'entities', 'relations', r -> 'relations')), '[]')
+  into accepted
+  from jsonb_array_elements(p -> 'rows') r join memory.memories m on m.id = (r ->> 'id')::uuid
+  where m.deleted_at is null and m.version = (r ->> 'version')::integer;
+  if jsonb_array_length(accepted) > 0 then
+    touched := memory.store_links(accepted, 'extracted', true);
+  end if;
+  with paid_rows as (
+    update memory.ledger l
+    set owed_number = null, owed_since = null, settled_revision = coalesce(m.revision, 0), settled_version = coalesce(m.version, 0),
+        settled_at = clock_timestamp(), attempts = 0, retry_at = null, last_error = null, parked_at = null, forced = null, hint = null
+    from jsonb_array_elements(p -> 'rows') r left join memory.memories m on m.id = (r ->> 'id')::uuid
+    where l.projection = 'entities' and l.kind = 'memory' and l.id = r ->> 'id' and l.owed_number = (r ->> 'number')::bigint
+      and (m.id is null or m.deleted_at is not null or m.version = (r ->> 'version')::integer)
+    returning 1
+  )
+  select count(*) into paid from paid_rows;
+  return jsonb_build_object('stored', paid, 'superseded', jsonb_array_length(p -> 'rows') - paid, 'touched', touched);
+end $$;
+
+-- The live entity with this name, else the names nearest to it (by trigram-free means: same beginning, then nearest vector).
+--   {"namespace", "key", "vector"?} -> {"entity": {id, name, type}|null, "suggestions": [name, …]}
+create or replace function public.memory_find_entity_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  found_entity jsonb;
+  near jsonb := '[]';
+begin
+  if not exists (select from memory.namespaces where name = p ->> 'namespace') then
+    perform memory.raise_error(404, 'namespace_unknown', 'There is no namespace of this name; the first save creates one.', jsonb_build_object('namespace', p ->> 'namespace'));
+  end if;
+  select jsonb_build_object('id', id, 'name', name, 'type', type) into found_entity
+  from memory.entities where name_hash = memory.keyed_hash('entity', p ->> 'namespace', p ->> 'key') and deleted_at is null;
+  if found_entity is null then
+    select coalesce(jsonb_agg(name), '[]') into near from (
+      select e.name from memory.entities e
+      where e.namespace = p ->> 'namespace' and e.deleted_at is null
+        and (e.name_key ^@ (p ->> 'key') or position(p ->> 'key' in e.name_key) > 0)
+      order by length(e.name_key), e.name_key limit 5
+    ) x;
+    if jsonb_array_length(near) = 0 and p ->> 'vector' is not null then
+      select coalesce(jsonb_agg(name), '[]') into near from (
+        select e.name from memory.embeddings v join memory.entities e on e.id = v.id
+        where v.kind = 'entity' and v.namespace = p ->> 'namespace' and e.deleted_at is null
+          and v.generation = (select id from memory.generations where state = 'active')
+        order by v.v <=> (p ->> 'vector')::vector limit 5
+      ) x;
+    end if;
+  end if;
+  return jsonb_build_object('entity', found_entity, 'suggestions', near);
+end $$;
