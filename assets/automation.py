@@ -1,0 +1,107 @@
+"""Jobs, schedules and sensors. To add a projection: a line in `drains.PROJECTIONS`, and its asset in a file of its own.
+
+Must stay out: what the jobs do (assets), and how a sensor decides (`queue.py`).
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from assets import drains, queue, rebuild, repair
+from assets.drains import PROJECTIONS
+from assets.maintenance import maintenance
+from assets.runs import RunSummary, run_wanted
+from memory_pipelines.domain.models import Projection
+from memory_pipelines.services import audit
+from resources.configuration import AuditConfig, DrainConfig
+from resources.platform import PlatformResource
+
+__all__ = ["JOBS", "SCHEDULES", "SENSORS", "RunSummary", "run_wanted"]
+
+AssetJob = Any  # what `define_asset_job` returns has no public name
+
+# A tick's patience ends just before the daemon's next look (it looks every 5 s), so that hardly a moment passes unwatched.
+PATIENCE_SECONDS = 23.5
+# A drain stays while saves come every few seconds: their lag is then a batch, not the start of a run.
+LINGER = DrainConfig(quiet_seconds=6.0, max_seconds=300.0, wait_seconds=0.0)
+
+
+def _asset_job(name: str, *assets: str, description: str, config: dict[str, dg.Config] | None = None) -> AssetJob:
+    return dg.define_asset_job(
+        name,
+        selection=dg.AssetSelection.assets(*assets),
+        config=dg.RunConfig(ops=config) if config else None,
+        executor_def=dg.in_process_executor,
+        description=description,
+    )
+
+
+SYNC_JOBS = {
+    projection: _asset_job(f"sync_{projection}", asset, description=f"Drain what is owed to `{asset}`. Requested by `{projection}_queue`.")
+    for projection, asset in PROJECTIONS.items()
+}
+sync_everything = _asset_job(
+    "sync_everything",
+    "memories", *PROJECTIONS.values(), "consistency_audit",
+    description="The whole chain once, on demand: measure the record, drain each projection, audit.",
+)  # fmt: skip
+audit_quick = _asset_job("audit_quick", "memories", "consistency_audit", description="Measure the record; compare digests in every store.")
+audit_deep = _asset_job(
+    "audit_deep", "consistency_audit", description="Compare every property and edge.", config={"consistency_audit": AuditConfig(deep=True)}
+)
+audit_repair = _asset_job(
+    "audit_repair",
+    "consistency_audit",
+    description="Audit deeply, owe again what differs, drain, and audit once more.",
+    config={"consistency_audit": AuditConfig(deep=True, repair=True)},
+)
+
+
+def _queue_sensor(projection: Projection) -> dg.SensorDefinition:
+    @dg.sensor(
+        name=f"{projection}_queue",
+        job=SYNC_JOBS[projection],
+        minimum_interval_seconds=1,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Requests a drain when something is owed to {PROJECTIONS[projection]} and nobody drains it. A tick watches for 25 s.",
+    )
+    def watch(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SensorResult:
+        # A daemon without threads ticks one sensor after the other: then a tick only looks.
+        patience = PATIENCE_SECONDS if context.instance.get_sensor_settings().get("use_threads") else 0.0
+        found = queue.watch(platform.get(), projection, queue.Memo.parse(context.cursor), patience_seconds=patience)
+        if found.state == "wanted":
+            return dg.SensorResult(run_requests=[drains.request(projection, LINGER, found.reason)], cursor=found.memo.cursor())
+        return dg.SensorResult(skip_reason=found.reason, cursor=found.memo.cursor())
+
+    return watch
+
+
+@dg.sensor(job=audit_repair, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+def repair_after_failed_audit(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SensorResult:
+    """Requests a repair when the newest verdict found differences and nobody has repaired them."""
+    found = repair.decide(audit.history(platform.get(), limit=1), context.cursor)
+    if found.wanted:
+        return dg.SensorResult(run_requests=[dg.RunRequest(tags={"memory/why": found.reason})], cursor=found.cursor)
+    return dg.SensorResult(skip_reason=found.reason, cursor=found.cursor)
+
+
+@dg.run_failure_sensor(name="run_failure", default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=10)
+def run_failure(context: dg.RunFailureSensorContext) -> None:
+    """Says in the log which run failed and why. The place to tell a person: add a call to your pager here."""
+    context.log.error("Run %s of %s failed: %s", context.dagster_run.run_id, context.dagster_run.job_name, context.failure_event.message)
+
+
+def _schedule(name: str, job: AssetJob | dg.JobDefinition, cron: str) -> dg.ScheduleDefinition:
+    return dg.ScheduleDefinition(name=name, job=job, cron_schedule=cron, default_status=dg.DefaultScheduleStatus.RUNNING)
+
+
+JOBS = [
+    *SYNC_JOBS.values(), sync_everything, audit_quick, audit_deep, audit_repair, maintenance,
+    rebuild.rebuild_entities, rebuild.rebuild_embeddings, rebuild.rebuild_graph,
+]  # fmt: skip
+SENSORS = [*(_queue_sensor(projection) for projection in PROJECTIONS), repair_after_failed_audit, run_failure]
+SCHEDULES = [
+    _schedule("audit_hourly", audit_quick, "17 * * * *"),
+    _schedule("audit_weekly", audit_deep, "30 4 * * 0"),
+    _schedule("maintenance_nightly", maintenance, "0 3 * * *"),
+]

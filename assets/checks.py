@@ -1,0 +1,27 @@
+"""Questions that several assets are asked. A check asks one question; if it could not ask, it raises, and Dagster shows an error.
+
+Checks of one asset alone are in that asset's file.
+"""
+
+import dagster as dg
+
+from memory_pipelines.domain.models import Projection
+from memory_pipelines.services.platform import Platform
+
+
+def on_time(platform: Platform, projection: Projection) -> dg.AssetCheckResult:
+    """Has nothing been owed to the projection for longer than the sync budget?"""
+    budget = platform.settings.sync_budget_seconds
+    state = platform.record.status(budget)["projections"][projection]
+    oldest = state["oldest_owed_seconds"] or 0.0
+    return dg.AssetCheckResult(
+        passed=oldest <= budget,
+        severity=dg.AssetCheckSeverity.ERROR,
+        metadata={"oldest_owed_seconds": round(oldest, 1), "budget_seconds": budget, "owed": state["owed"]},
+    )
+
+
+def nothing_parked(platform: Platform, projection: Projection) -> dg.AssetCheckResult:
+    """Is no row of the projection set aside because it failed, again and again, for its own reason?"""
+    parked = platform.record.status(platform.settings.sync_budget_seconds)["projections"][projection]["parked"]
+    return dg.AssetCheckResult(passed=not parked, severity=dg.AssetCheckSeverity.WARN, metadata={"parked": parked})

@@ -1,0 +1,47 @@
+"""What the three projections have in common: drain, wait for one's turn, and say what was done.
+
+Must stay out: how rows are claimed and applied; that is `memory_pipelines.services.sync`.
+"""
+
+import time
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets import metadata
+from memory_pipelines.domain.models import DrainResult, Projection
+from memory_pipelines.services import sync
+from memory_pipelines.services.platform import Platform
+from resources.configuration import DrainConfig
+
+PROJECTIONS: dict[Projection, str] = {"entities": "entities", "embeddings": "embeddings", "graph": "knowledge_graph"}
+TURN_POLL_SECONDS = 0.5
+
+
+def request(projection: Projection, config: DrainConfig, why: str) -> dg.RunRequest:
+    """A run that drains one projection. No run key: whether one is needed is decided anew each time."""
+    return dg.RunRequest(run_config=dg.RunConfig(ops={PROJECTIONS[projection]: config}), tags={"memory/why": why})
+
+
+def drain(platform: Platform, projection: Projection, config: DrainConfig, log: dg.DagsterLogManager) -> DrainResult:
+    """Drain a projection; while another drain holds it, wait for one's turn as long as `config` says."""
+    end = time.monotonic() + config.wait_seconds
+    while True:
+        result = sync.drain(platform, projection, quiet_seconds=config.quiet_seconds, max_seconds=config.max_seconds)
+        if not result.busy or time.monotonic() >= end:
+            return result
+        log.info("Another drain holds %s; waiting for it to end.", projection)
+        time.sleep(TURN_POLL_SECONDS)
+
+
+def materialise(
+    context: dg.AssetExecutionContext, platform: Platform, projection: Projection, config: DrainConfig
+) -> Iterator[dg.MaterializeResult[None]]:
+    """Drain, and report it. Nothing is reported as materialised when another drain kept the projection: it does the work and reports it."""
+    result = drain(platform, projection, config, context.log)
+    if result.busy:
+        context.log.warning("Another drain holds %s and does this work; nothing was done here.", projection)
+        return
+    context.log.info("%d rows done, %d still owed, %.1f rows/s.", result.done, result.owed, result.rate)
+    past = metadata.Past.of(context, PROJECTIONS[projection])
+    yield dg.MaterializeResult(data_version=metadata.VERSION, metadata=metadata.drained(result, past))

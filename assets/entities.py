@@ -1,0 +1,31 @@
+"""Who and what the memories speak of: entities, mentions and relations, extracted from the text into the record."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+
+from assets import checks, drains
+from resources.configuration import DrainConfig
+from resources.platform import PlatformResource
+
+
+@dg.asset(deps=["memories"], group_name="projections", kinds={"postgres", "python"}, owners=["team:memory"], output_required=False)
+def entities(context: dg.AssetExecutionContext, config: DrainConfig, platform: PlatformResource) -> Iterator[dg.MaterializeResult[None]]:
+    """People, places, organisations and dates in the memories, and how they relate.
+
+    Incremental: drains what the ledger owes to the projection *entities*, reading each memory's present text. A failed extraction
+    changes nothing; links given by the caller are never replaced. What it changes is owed to `embeddings` and `knowledge_graph`.
+    """
+    yield from drains.materialise(context, platform.get(), "entities", config)
+
+
+@dg.asset_check(asset=entities, description="Is every memory's extraction younger than the sync budget, or done?")
+def entities_on_time(platform: PlatformResource) -> dg.AssetCheckResult:
+    """Error: something is owed for longer than the budget."""
+    return checks.on_time(platform.get(), "entities")
+
+
+@dg.asset_check(asset=entities, description="Has no row failed so often for its own reason that it was set aside?")
+def entities_nothing_parked(platform: PlatformResource) -> dg.AssetCheckResult:
+    """Warning: parked rows block nobody, but somebody should look."""
+    return checks.nothing_parked(platform.get(), "entities")

@@ -1,0 +1,122 @@
+"""What a queue sensor decides: by level (something is owed and nobody drains it), never by cursor or by the status of a run.
+
+Lives here: looking and waiting, shared by the sensors and by `run_wanted`. Must stay out: writing anything, launching anything.
+
+The stream only wakes us up: a look always reads the ledger. So a lost event, an emptied Redis or a Redis that is down costs a second
+or a few, and nothing else. An outage of Postgres is an error of the tick, because nobody knows then what is owed.
+
+Between a request and the first heartbeat of its drain a run needs seconds to start. The memo of the last request, kept as the
+sensor's cursor, bridges that: no second request within the grace. The grace doubles with every request that changed nothing, up to a
+minute, so that a drain which fails at once (an engine is down) is not tried every few seconds.
+"""
+
+import time
+from dataclasses import asdict, dataclass, replace
+from json import dumps, loads
+from typing import Literal
+
+from memory_pipelines.domain.errors import Unavailable
+from memory_pipelines.domain.models import Projection
+from memory_pipelines.services import sync
+from memory_pipelines.services.platform import Platform
+
+GRACE_SECONDS = 20.0
+LONGEST_GRACE_SECONDS = 60.0
+DRAINING_POLL_SECONDS = 0.25
+BLIND_POLL_SECONDS = 1.0
+LOOK_AT_LEAST_EVERY_SECONDS = 5.0
+
+State = Literal["wanted", "draining", "starting", "idle"]
+
+
+@dataclass(frozen=True)
+class Memo:
+    """The last request of this sensor: when (seconds since 1970), whether its drain was seen, and how many before it changed nothing."""
+
+    requested_at: float = 0.0
+    seen: bool = False
+    in_vain: int = 0
+
+    @property
+    def grace_seconds(self) -> float:
+        """How long the requested run is given before another one is requested."""
+        return float(min(GRACE_SECONDS * 2**self.in_vain, LONGEST_GRACE_SECONDS))
+
+    @classmethod
+    def parse(cls, cursor: str | None) -> "Memo":
+        """The memo in a sensor's cursor; an empty one when there is none."""
+        return cls(**loads(cursor)) if cursor else cls()
+
+    def cursor(self) -> str:
+        """As a sensor's cursor."""
+        return dumps(asdict(self))
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a look at the ledger found, in words too. `memo` is what to remember until the next look."""
+
+    state: State
+    owed: int
+    reason: str
+    memo: Memo
+
+
+def look(platform: Platform, projection: Projection, memo: Memo, *, now: float | None = None) -> Look:
+    """Look once, without waiting.
+
+    Raises:
+        Unavailable: the record, or for the graph's projection the graph, could not be looked at.
+    """
+    now = time.time() if now is None else now
+    found = sync.wanted(platform, projection)
+    if found.draining:
+        return Look("draining", found.owed, f"A drain is at work; {found.owed} owed.", replace(memo, seen=True))
+    if not found.work:
+        return Look("idle", 0, "Nothing is owed.", Memo())
+    what = f"{found.owed} owed" if found.owed else "The graph shows less than was settled"
+    since = max(now - memo.requested_at, 0.0)
+    arrived_since = memo.seen and found.owed > 0 and (found.oldest_owed_seconds or 0.0) < since
+    if memo.requested_at and not arrived_since and since < memo.grace_seconds:
+        return Look("starting", found.owed, f"{what}; a run was requested {since:.0f} s ago.", memo)
+    in_vain = memo.in_vain + 1 if memo.requested_at and not arrived_since else 0
+    return Look("wanted", found.owed, f"{what}, and nobody is draining.", Memo(requested_at=now, in_vain=in_vain))
+
+
+def watch(platform: Platform, projection: Projection, memo: Memo, *, patience_seconds: float) -> Look:
+    """Look, and as long as nothing is wanted wait for the next event and look again, until patience ends.
+
+    Raises:
+        Unavailable: as `look`. A stream that is down is not an error: the ledger is then polled.
+    """
+    end = time.monotonic() + patience_seconds
+    seen = _newest(platform)
+    while True:
+        found = look(platform, projection, memo)
+        left = end - time.monotonic()
+        if found.state == "wanted" or left <= 0:
+            return found
+        memo = found.memo
+        if found.state == "idle":
+            seen = _next(platform, seen, min(left, LOOK_AT_LEAST_EVERY_SECONDS))
+        else:
+            time.sleep(min(left, DRAINING_POLL_SECONDS))
+
+
+def _newest(platform: Platform) -> str | None:
+    """Id of the newest event, read before the ledger so that nothing falls between; None while the stream is down."""
+    try:
+        return platform.stream.last_id()
+    except Unavailable:
+        return None
+
+
+def _next(platform: Platform, seen: str | None, seconds: float) -> str | None:
+    """Wait for an event after `seen`; return the newest one's id."""
+    if seen is not None:
+        try:
+            return platform.stream.wait(seen, block_ms=max(int(seconds * 1000), 1))
+        except Unavailable:
+            pass
+    time.sleep(min(seconds, BLIND_POLL_SECONDS))
+    return _newest(platform)

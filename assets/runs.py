@@ -1,0 +1,80 @@
+"""The queue sensors' own decisions, carried out here and now: the runs execute in this process and appear in Dagster's history.
+
+For `memory-pipelines demo` and for tests; `memory-pipelines dev` has the daemon do the same. Must stay out: deciding (`queue.py`).
+"""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import dagster as dg
+
+from assets import drains, queue
+from memory_pipelines.config import load
+from memory_pipelines.domain.models import Projection
+from memory_pipelines.wiring import open_platform
+from resources.configuration import DrainConfig
+from resources.warm import WORKER_TAG, identity
+
+HERE_AND_NOW = DrainConfig(quiet_seconds=0.2, wait_seconds=60.0)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One run: whether it succeeded, how long it took, and how many rows it did."""
+
+    job: str
+    run_id: str
+    success: bool
+    seconds: float
+    done: int
+
+
+def run_wanted(
+    *, instance: dg.DagsterInstance | None = None, on_run: Callable[[RunSummary], None] | None = None, limit: int = 20
+) -> list[RunSummary]:
+    """Do what the queue sensors would request, until they would request nothing more.
+
+    A projection whose run failed is not tried again by this call.
+
+    Args:
+        instance: whose history the runs go to; the one of `DAGSTER_HOME` by default.
+        on_run: called after each run.
+        limit: runs at most.
+
+    Raises:
+        Unavailable: `record_unavailable`.
+    """
+    instance = instance or dg.DagsterInstance.get()
+    left, done = list(drains.PROJECTIONS), list[RunSummary]()
+    platform = open_platform(load())
+    try:
+        while len(done) < limit:
+            looks = {projection: queue.look(platform, projection, queue.Memo()) for projection in left}
+            wanted = next((projection for projection, found in looks.items() if found.state == "wanted"), None)
+            if wanted is None:
+                break
+            done.append(_run(wanted, looks[wanted].reason, instance))
+            if on_run is not None:
+                on_run(done[-1])
+            if not done[-1].success:
+                left.remove(wanted)
+    finally:
+        platform.close()
+    return done
+
+
+def _run(projection: Projection, reason: str, instance: dg.DagsterInstance) -> RunSummary:
+    from memory_pipelines.definitions import defs
+
+    request, started = drains.request(projection, HERE_AND_NOW, reason), perf_counter()
+    result = defs.resolve_job_def(f"sync_{projection}").execute_in_process(
+        run_config={**request.run_config, "loggers": {"console": {"config": {"log_level": "ERROR"}}}},
+        tags={**request.tags, WORKER_TAG: identity(os.getpid())},
+        instance=instance,
+        raise_on_error=False,
+    )
+    reported = [event.materialization.metadata["rows_done"].value for event in result.get_asset_materialization_events()]
+    rows = sum(int(value) for value in reported if isinstance(value, int))
+    return RunSummary(f"sync_{projection}", result.run_id, result.success, perf_counter() - started, rows)
