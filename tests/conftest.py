@@ -1,0 +1,62 @@
+"""What every test shares. Fixtures of one floor live in that floor's own `conftest.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from memory_pipelines import MemoryClient, Settings
+from memory_pipelines.services.platform import Platform
+from tests import capabilities
+
+
+def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001  # the hook's signature
+    """Refuse a misspelt requirement before any test runs."""
+    capabilities.required()
+
+
+def pytest_report_header(config: pytest.Config) -> str:  # noqa: ARG001  # the hook's signature
+    """Say at the top what this run may not skip and what it will."""
+    missing = sorted(name for name, probe in capabilities.PROBES.items() if probe() is not None)
+    required = ", ".join(sorted(capabilities.required())) or "nothing"
+    return f"capabilities: required {required}; missing here {', '.join(missing) or 'nothing'}"
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[Path]:
+    """MEMORY_HOME of this run's own engines: they start with the first test that needs them and stop after the last."""
+    capabilities.need("embedded")
+    from tests import engines
+
+    with engines.temporary_home() as folder:
+        yield folder
+
+
+@pytest.fixture
+def settings(home: Path) -> Settings:
+    """Settings of the embedded engines and the local models; the environment has no say."""
+    from tests import engines
+
+    return engines.settings_for(home)
+
+
+@pytest.fixture
+def platform(settings: Settings) -> Iterator[Platform]:
+    """Open stores without a single row, edge or key: schema, graph and Redis are made anew for each test."""
+    from memory_pipelines import wiring
+    from tests import engines
+
+    engines.empty(settings)
+    fresh = wiring.open_platform(settings)
+    try:
+        yield fresh
+    finally:
+        fresh.close()
+
+
+@pytest.fixture
+def client(platform: Platform) -> MemoryClient:
+    """A client on `platform`, which closes it."""
+    return MemoryClient(platform)

@@ -1,0 +1,167 @@
+"""Every command as a user meets it: its help, and what memories go through."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from memory_pipelines.entrypoints.cli import app
+from tests.e2e.command import COMMAND, ROOT, Cli, Warm, environment, runner, space
+
+COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
+EXPECTED = {
+    "demo", "dev", "up", "down", "import", "export", "save", "get", "list", "search", "update", "forget", "history", "related",
+    "status", "sync", "audit", "migrate",
+}  # fmt: skip
+
+
+def test_the_commands_are_those_that_were_promised() -> None:
+    assert set(COMMANDS) == EXPECTED
+
+
+@pytest.mark.parametrize("name", sorted(EXPECTED))
+def test_every_command_explains_itself_with_examples_and_speaks_json(name: str) -> None:
+    command = COMMANDS[name]
+    assert command.help
+    assert f"memory-pipelines {name}" in (command.epilog or ""), "its help needs an example: epilog=options.examples(…)"
+    assert "--json" in {option for parameter in command.params for option in parameter.opts}
+    for parameter in command.params:
+        assert getattr(parameter, "help", None) or parameter.name == "help", f"{parameter.name} has no help text"
+
+
+def test_the_readme_has_every_command_in_its_tables() -> None:
+    rows = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
+    named = {name for row in rows for name in re.findall(r"`([a-z]+)", row.split("|")[1])}
+    assert set(COMMANDS) - named == set()
+
+
+def test_help_is_printed_and_loads_nothing_heavy(warm: Warm, tmp_path: Path) -> None:
+    run = runner(warm, tmp_path / "home", tmp_path)
+    alone, asked, one = run(), run("--help"), run("import", "--help")
+    assert (alone.code, asked.code, one.code) == (0, 0, 0)
+    assert "forget" in alone.out
+    assert "Examples:" in one.out
+    assert run("--version").out.startswith("memory-pipelines 0.")
+    assert not (tmp_path / "home").exists()
+    heavy = "{'dagster', 'pandas', 'pyarrow', 'openai', 'wordllama', 'psycopg', 'redis', 'numpy', 'fastapi'}"
+    check = f"import sys, memory_pipelines.entrypoints.cli; print(sorted({heavy} & set(sys.modules)))"
+    loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, env=environment(tmp_path), check=True)
+    assert loaded.stdout.strip() == "[]"
+    apart = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, env=environment(tmp_path), check=True)
+    assert apart.stdout == asked.out
+
+
+def test_main_is_the_installed_command() -> None:
+    assert 'memory-pipelines = "memory_pipelines.entrypoints.cli:main"' in (ROOT / "pyproject.toml").read_text()
+
+
+def test_the_life_of_a_memory(cli: Cli) -> None:
+    name = space()
+    given = ("--namespace", name, "--key", "home", "--metadata", '{"topic": "home"}', "--entity", "Mara:person", "--thread", "t1")
+    saved = cli("save", "Mara moved to Lisbon.", *given, "--relation", "Mara|lives_in|Lisbon", "--created-at", "2026-05-01", "--json")
+    assert saved.code == 0, saved.err
+    assert set(saved.json) == {"id", "key", "version", "revision", "outcome"}
+    assert (saved.json["outcome"], saved.json["version"], saved.json["key"]) == ("created", 1, "home")
+    memory_id = saved.json["id"]
+
+    again = cli("save", "Mara moved to Lisbon.", *given, "--relation", "Mara|lives_in|Lisbon", "--created-at", "2026-05-01", "--json")
+    assert (again.json["outcome"], again.json["id"]) == ("unchanged", memory_id)
+
+    found = cli("get", memory_id, "--json").json
+    assert found == cli("get", "--key", "home", "-n", name, "--json").json
+    assert (found["text"], found["metadata"], found["thread"]) == ("Mara moved to Lisbon.", {"topic": "home"}, "t1")
+    assert found["created_at"] == "2026-05-01T00:00:00+00:00"
+    assert {"name": "Mara", "type": "person"} in found["entities"]
+
+    changed = cli(
+        "update", memory_id, "--text", "-", "--clear", "thread", "--expected-version", "1", "--json", stdin="Mara lives in Porto.\n"
+    )
+    assert (changed.code, changed.json["outcome"], changed.json["version"]) == (0, "updated", 2)
+    assert cli("update", memory_id, "--text", "x", "--expected-version", "1", "--json").error["code"] == "version_conflict"
+    past = cli("history", memory_id, "--json").json
+    assert past["id"] == memory_id
+    assert [(item["version"], item["text"]) for item in past["versions"]] == [(1, "Mara moved to Lisbon."), (2, "Mara lives in Porto.")]
+
+    assert cli("forget", memory_id, "--wait", "all", "--json").json["forgotten"] == 1
+    assert cli("forget", "--key", "home", "-n", name, "--json").json["forgotten"] == 0
+    gone = cli("get", memory_id, "--json")
+    assert (gone.code, gone.error["code"]) == (1, "memory_forgotten")
+    assert cli("search", "Porto", "-n", name, "--json").json == {"results": []}
+    assert [item["text"] for item in cli("history", memory_id, "--json").json["versions"]] == [None, None, None]
+    assert cli("save", "Back.", "-n", name, "-k", "home", "--json").error["code"] == "memory_forgotten"
+    assert cli("save", "Back.", "-n", name, "-k", "home", "--revive", "--json").json["outcome"] == "revived"
+
+
+def test_lists_are_paged_and_filtered(cli: Cli, tmp_path: Path) -> None:
+    name = space()
+    path = tmp_path / "five.jsonl"
+    items = [{"text": f"memory {n}", "n": n % 2, "created_at": f"2026-01-0{n + 1}"} for n in range(5)]
+    path.write_text("\n".join(map(json.dumps, items)))
+    cli("import", path, "-n", name)
+    first = cli("list", "-n", name, "--limit", "3", "--json").json
+    assert set(first) == {"memories", "cursor"}
+    rest = cli("list", "-n", name, "--limit", "3", "--cursor", first["cursor"], "--json").json
+    assert [item["text"] for item in first["memories"] + rest["memories"]] == [f"memory {n}" for n in (4, 3, 2, 1, 0)]
+    assert rest["cursor"] is None
+    odd = cli("list", "-n", name, "--metadata", '{"n": 1}', "--created-after", "2026-01-03", "--json").json
+    assert [item["text"] for item in odd["memories"]] == ["memory 3"]
+
+
+def test_search_and_related(cli: Cli) -> None:
+    name = space()
+    cli(
+        "save", "Anna works at Acme as a carpenter.", "-n", name, "-k", "job", "--relation", "Anna|works_at|Acme", "--entity", "Anna:person"
+    )
+    cli("save", "Boris likes tea.", "-n", name, "--wait", "all")
+    saved = cli("save", "Anna's dog is called Waffle.", "-n", name, "--entity", "Anna", "--wait", "all", "--json")
+    assert saved.code == 0, saved.out
+    cli("sync")
+    hits = cli("search", "what is the job of Anna?", "-n", name, "--limit", "2", "--json").json["results"]
+    assert len(hits) == 2
+    assert set(hits[0]) == {"id", "key", "namespace", "text", "passage", "score", "created_at", "metadata"}
+    assert (hits[0]["key"], hits[0]["namespace"]) == ("job", name)
+    plain = cli("search", "carpenter", "-n", name)
+    assert plain.code == 0
+    assert "Anna works at Acme as a carpenter." in plain.out
+
+    found = cli("related", "anna", "-n", name, "--json").json
+    assert (found["name"], found["type"], found["namespace"]) == ("Anna", "person", name)
+    assert ("works_at", "Acme", "out") in {(item["predicate"], item["name"], item["direction"]) for item in found["neighbours"]}
+    assert {item["text"] for item in found["memories"]} == {"Anna works at Acme as a carpenter.", "Anna's dog is called Waffle."}
+    unknown = cli("related", "Ann", "-n", name, "--json")
+    assert (unknown.code, unknown.error["code"]) == (1, "entity_unknown")
+    assert "Anna" in cli("related", "Anna", "-n", name).out
+
+
+def test_a_namespace_is_forgotten_only_on_purpose(cli: Cli) -> None:
+    name = space()
+    cli("save", "one", "-n", name)
+    cli("save", "two", "-n", name)
+    for arguments in (("--json",), ()):
+        asked = cli("forget", "--namespace", name, *arguments)
+        assert asked.code == 2
+        assert "--yes" in asked.out + asked.err
+    assert len(cli("list", "-n", name, "--json").json["memories"]) == 2
+    done = cli("forget", "--namespace", name, "--yes", "--json")
+    assert done.json["forgotten"] == 2
+    assert set(done.json) == {"forgotten", "ids", "at"}
+    assert cli("search", "one", "-n", name, "--json").json == {"results": []}
+
+
+def test_what_is_stored_cannot_drive_the_terminal(cli: Cli) -> None:
+    name = space()
+    saved = cli("save", "-", "-n", name, "-k", "[red]k[/red]", "--json", stdin="\x1b[31mred\x07 [bold]markup[/bold] [/nonsense]")
+    assert saved.code == 0, saved.err
+    for command in (("list",), ("get", "-k", "[red]k[/red]"), ("search", "markup"), ("export", "-")):
+        ran = cli(*command, "-n", name)
+        assert ran.code == 0, ran.err
+        assert "\x1b" not in ran.out
+        assert "[bold]markup[/bold] [/nonsense]" in ran.out
+    assert cli("get", "-k", "[red]k[/red]", "-n", name, "--json").json["text"].startswith("\x1b[31mred\x07")

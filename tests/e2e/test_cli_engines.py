@@ -1,0 +1,114 @@
+"""`status`, `sync`, `audit`, the engines, and the main job: `demo` and `dev`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.e2e.command import COMMAND, Cli, environment, space
+from tests.engines import graph_server, settings_for
+
+
+def test_status_sync_and_audit(cli: Cli, home: Path) -> None:
+    name = space()
+    memory_id = cli("save", "Clara plays the cello.", "-n", name, "--entity", "Clara:person", "--json").json["id"]
+    owed = cli("status", "--json")
+    assert owed.code == 0, owed.out
+    assert set(owed.json) == {"owed", "oldest_owed_seconds", "parked", "engines"}
+    assert set(owed.json["owed"]) == {"entities", "embeddings", "graph"}
+    assert owed.json["owed"]["graph"] > 0
+    assert owed.json["oldest_owed_seconds"] >= 0
+    assert {engine: facts["ok"] for engine, facts in owed.json["engines"].items()} == {"postgres": True, "redis": True, "graph": True}
+
+    done = cli("sync", "--json")
+    assert done.code == 0, done.err
+    assert [item["projection"] for item in done.json["projections"]] == ["entities", "embeddings", "graph"]
+    assert set(cli("status", "--json").json["owed"].values()) == {0}
+    assert cli("sync", "graph", "--json").json["projections"][0]["owed"] == 0
+
+    clean = cli("audit", "--json")
+    assert clean.code == 0, clean.out
+    assert set(clean.json) == {"clean", "mode", "checked", "pending", "findings", "seconds"}
+    assert (clean.json["clean"], clean.json["mode"], clean.json["findings"], clean.json["pending"]) == (True, "quick", [], 0)
+    assert clean.json["checked"]["memory"] > 0
+    assert cli("audit", "--deep", "--json").json["mode"] == "deep"
+
+    graph_server(settings_for(home)).run("MATCH (m:Memory {id: $id}) DETACH DELETE m", {"id": memory_id}, write=True)
+    differs = cli("audit", "--json")
+    assert (differs.code, differs.json["clean"]) == (3, False)
+    assert {(item["kind"], item["store"], item["subject"], item["id"]) for item in differs.json["findings"]} >= {
+        ("missing", "graph", "memory", memory_id)
+    }
+    told = cli("audit", "--deep")
+    assert told.code == 3
+    assert "in the record, but not here" in told.out
+    repaired = cli("audit", "--repair", "--json")
+    assert (repaired.code, repaired.json["clean"]) == (0, True)
+    assert "Clean" in cli("audit", "--deep").out
+
+
+def test_engines_and_schema(fresh: Cli, tmp_path: Path) -> None:
+    home = str(tmp_path / "home")
+    assert fresh("down", "--json").json == {"home": home, "stopped": []}
+    started = fresh("up", "--json").json
+    assert started["home"] == home
+    assert set(started["engines"]) == {"postgres", "redis", "graph"}
+    assert all(set(engine) == {"running", "pid", "address"} and engine["running"] for engine in started["engines"].values())
+    assert fresh("up", "--json").json == started
+    migrated = fresh("migrate", "--json").json
+    assert set(migrated) == {"applied", "version", "functions"}
+    assert migrated["version"] >= 1
+    assert fresh("migrate", "--json").json == {"applied": [], "version": migrated["version"], "functions": False}
+    fresh("save", "It stays.", "-k", "k")
+    assert set(fresh("down", "--json").json["stopped"]) == {"postgres", "redis", "graph"}
+    assert fresh("get", "-k", "k", "--json").json["text"] == "It stays."
+
+
+@pytest.mark.timeout(400)
+def test_the_demo_and_the_demo_again(fresh: Cli, tmp_path: Path) -> None:
+    first = fresh("demo", "--json")
+    assert first.code == 0, first.out + first.err
+    told = first.json
+    assert told["clean"] is True
+    assert told["import"]["imported"] > 100
+    assert [run["job"] for run in told["runs"]][:3] == ["sync_entities", "sync_embeddings", "sync_graph"]
+    assert all(run["success"] for run in told["runs"])
+    assert [(found["mode"], found["clean"]) for found in told["audits"]] == [("quick", True), ("deep", True)]
+    assert [question["place"] for question in told["questions"]] == [1, 1, 1]
+    assert all(row["equal"] and row["record"] > 0 for row in told["stores"])
+    assert fresh("down", "--json").json["stopped"] == []  # it left nothing running
+    again = fresh("demo")
+    assert again.code == 0, again.out + again.err
+    assert "131 unchanged" in again.out
+    assert "Traceback" not in again.err
+    assert (tmp_path / "home" / "dagster" / "history").is_dir()
+
+
+@pytest.mark.timeout(400)
+def test_dev_starts_and_stops_everything(fresh: Cli, tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        probe.listen()
+        busy = fresh("dev", "--port", str(port), "--json")
+        assert (busy.code, busy.error["code"]) == (1, "port_busy")
+        assert "--port" in busy.error["message"]
+    home = tmp_path / "home"
+    command = [*COMMAND, "dev", "--port", str(port), "--json"]
+    with subprocess.Popen(command, env=environment(home), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as dev:
+        assert dev.stdout is not None
+        document = "".join(iter(dev.stdout.readline, "}\n")) + "}"
+        assert json.loads(document)["url"] == f"http://127.0.0.1:{port}"
+        family = psutil.Process(dev.pid).children(recursive=True)
+        assert any("dagster" in " ".join(process.cmdline()) for process in family)
+        dev.send_signal(signal.SIGINT)
+        _, err = dev.communicate(timeout=120)
+    assert dev.returncode == 0, err
+    assert [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
+    assert fresh("down", "--json").json["stopped"] == []

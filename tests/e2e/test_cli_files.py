@@ -1,0 +1,81 @@
+"""`import` and `export` as a user meets them, on real engines."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+from tests.e2e.command import Cli, space
+
+COUNTS = ("imported", "updated", "unchanged", "forgotten", "rejected")
+
+
+def counted(document: dict[str, Any]) -> tuple[int, ...]:
+    assert set(document) == {*COUNTS, "errors"}
+    return tuple(document[name] for name in COUNTS)
+
+
+def test_import_and_export(cli: Cli, fresh: Cli, tmp_path: Path) -> None:
+    name = space()
+    path = tmp_path / "in.jsonl"
+    relation = {"source": "A", "predicate": "p", "target": "B"}
+    items = [
+        {"id": "e1", "date": "1660-01-01", "text": "Lay long in bed.", "mood": "good", "entities": [{"name": "Eliza", "type": "person"}]},
+        {"id": "e2", "date": "1660-01-02", "text": 'The office; "ünïcode", a,b\nnext.', "relations": [relation]},
+        {"id": "e3", "date": None, "text": "A secret."},
+        {"id": "e3", "forget": True},
+    ]  # fmt: skip
+    path.write_text("\n".join(json.dumps(item) for item in items) + "\n", encoding="utf-8")
+    options = ("--namespace", name, "--map", "created_at=date", "--map", "key=id")
+    done = cli("import", path, *options, "--json")
+    assert done.code == 0, done.out
+    assert counted(done.json) == (3, 0, 0, 1, 0)
+    again = cli("import", path, *options, "--json")
+    assert (again.code, counted(again.json), again.json["errors"]) == (0, (0, 0, 4, 0, 0), [])
+    before = cli("list", "-n", name, "--json").json["memories"]
+    assert [item["key"] for item in before] == ["e2", "e1"]
+
+    for file in ("out.jsonl", "out.csv", "out.parquet"):
+        target = tmp_path / file
+        assert cli("export", target, "-n", name, "--json").json == {"exported": 2, "file": str(target)}
+        same = cli("import", target, "--json")
+        assert counted(same.json) == (0, 0, 2, 0, 0)
+    assert counted(fresh("import", tmp_path / "out.csv", "--json").json) == (2, 0, 0, 0, 0)
+    after = fresh("list", "-n", name, "--json").json["memories"]
+    fields = ("id", "key", "text", "metadata", "created_at", "entities", "relations", "thread", "source")
+    assert [[item[field] for field in fields] for item in after] == [[item[field] for field in fields] for item in before]
+
+    streamed = cli("export", "-", "-n", name)
+    assert set(json.loads(streamed.out.splitlines()[0])) >= {"id", "key", "namespace", "text", "created_at"}
+    piped = cli("import", "-", "--json", stdin=streamed.out)
+    assert counted(piped.json) == (0, 0, 2, 0, 0)
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["text"] for row in csv.DictReader(file)] == [item["text"] for item in before]
+    assert cli("export", "-", "--json").code == 2
+
+
+def test_a_bad_line_stops_or_is_skipped(cli: Cli, tmp_path: Path) -> None:
+    name = space()
+    path = tmp_path / "bad.jsonl"
+    path.write_text('{"text": "one", "key": "a"}\n{"text": "two", "key": "b"}\n{"text": ""}\n{broken\n{"text": "five", "key": "e"}\n')
+    stopped = cli("import", path, "-n", name, "--batch", "2", "--json")
+    assert (stopped.code, counted(stopped.json)) == (1, (2, 0, 0, 0, 1))
+    (error,) = stopped.json["errors"]
+    assert set(error) == {"line", "code", "message"}
+    assert (error["line"], error["code"]) == (3, "text_empty")
+    told = cli("import", path, "-n", name, "--batch", "2")
+    assert told.code == 1
+    assert "Stopped at line 3" in told.err
+    assert "from 3 on were not imported" in " ".join(told.err.split())
+    skipped = cli("import", path, "-n", name, "--on-error", "skip", "--json")
+    assert (skipped.code, counted(skipped.json)) == (0, (1, 0, 2, 0, 2))
+    assert [(item["line"], item["code"]) for item in skipped.json["errors"]] == [(3, "text_empty"), (4, "json_invalid")]
+    assert cli("forget", "-k", "a", "-n", name).code == 0
+    forgotten = cli("import", path, "-n", name, "--on-error", "skip", "--json").json
+    assert ("memory_forgotten", 1) in {(item["code"], item["line"]) for item in forgotten["errors"]}
+    assert cli("import", path, "-n", name, "--on-error", "skip", "--revive", "--json").json["imported"] == 1
+    nothing = tmp_path / "nothing.jsonl"
+    nothing.write_text("no\nmemories\n")
+    assert cli("import", nothing, "--on-error", "skip", "--json").code == 1

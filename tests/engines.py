@@ -1,0 +1,131 @@
+"""Real servers for tests: where they are, and how to empty them between tests.
+
+`settings_for` names the engines of a home and of nothing else, whatever the environment of whoever runs the tests says:
+`empty` drops what it finds. To test against other servers, give other settings. Must stay out: fixtures (`conftest.py`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import psycopg
+import pytest
+import redis
+from psycopg import sql
+
+from memory_pipelines import embedded
+from memory_pipelines.config import Settings
+from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
+from memory_pipelines.wiring import database_url
+
+T = TypeVar("T")
+
+
+@contextmanager
+def temporary_home() -> Iterator[Path]:
+    """A MEMORY_HOME that is gone afterwards, with the engines that were started in it.
+
+    Not below pytest's own folder: every other run of the same user closes that to the account that Postgres runs as.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="memory-"))
+    try:
+        yield folder
+    finally:
+        embedded.down(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def settings_for(home: Path, **changes: Any) -> Settings:
+    """The settings of a home's embedded engines; `changes` on top."""
+    nothing = dict.fromkeys(("database_url", "supabase_url", "supabase_key", "redis_url", "openai_api_key", "openai_base_url"))
+    nothing |= dict.fromkeys(("graph_url", "graph_user", "graph_password"))
+    models = {"embedder": "wordllama", "extractor": "rules", "embedding_dimensions": None}
+    return Settings(_env_file=None, home=home, **{**nothing, **models, **changes})
+
+
+def connect(settings: Settings) -> psycopg.Connection[Any]:
+    """A connection of a test's own to the record, every statement for itself."""
+    return psycopg.connect(database_url(settings), autocommit=True)
+
+
+def redis_server(settings: Settings) -> redis.Redis:
+    """A client of a test's own for the Redis that holds the stream."""
+    return redis.Redis.from_url(embedded.addresses(settings.home_path).redis_url, decode_responses=True)
+
+
+def graph_server(settings: Settings) -> FalkorTransport:
+    """A way of a test's own to the projection: `run(statement, parameters, write=True)`."""
+    return FalkorTransport(embedded.addresses(settings.home_path).graph_url, settings.graph_name)
+
+
+def empty(settings: Settings) -> None:
+    """Start what does not run, then leave no schema, no graph and no key. What a dead test left connected is cut off."""
+    addresses = embedded.up(settings.home_path)
+    with connect(settings) as connection:
+        connection.execute(
+            "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        )
+        connection.execute("drop schema if exists memory cascade")
+    for url in (addresses.redis_url, addresses.graph_url):  # FalkorDB is a Redis too, and a graph is a key of it
+        with redis.Redis.from_url(url) as server:
+            server.flushall()
+
+
+def until(condition: Callable[[], T], what: str, seconds: float = 10.0) -> T:
+    """Wait until `condition` returns something true, and return that; fail with `what` after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"after {seconds:.0f} s: {what}")
+        time.sleep(0.01)
+    return found
+
+
+def at_once(*tasks: Callable[[], T]) -> list[T]:
+    """Run each task in a thread of its own, all starting at the same moment; returns their results or raises the first error."""
+    gate = threading.Barrier(len(tasks))
+
+    def run(task: Callable[[], T]) -> T:
+        gate.wait(10)
+        return task()
+
+    with ThreadPoolExecutor(len(tasks)) as pool:
+        return [future.result() for future in [pool.submit(run, task) for task in tasks]]
+
+
+def deadlocks(settings: Settings) -> int:
+    """How many deadlocks the record has met since it started. Close clients first: a session reports when it ends."""
+    others = "select 1 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+    with connect(settings) as connection:
+        until(lambda: not connection.execute(others).fetchone(), "the other sessions end")
+        row = connection.execute("select deadlocks from pg_stat_database where datname = current_database()").fetchone()
+    return int(row[0]) if row else 0
+
+
+def everything_in(settings: Settings) -> str:
+    """Every row of every table of the record as text: what a dump of the database would show."""
+    with connect(settings) as connection:
+        tables = [name for (name,) in connection.execute("select tablename from pg_tables where schemaname = 'memory' order by 1")]
+        rows = [
+            f"{table}: {row}"
+            for table in tables
+            for (row,) in connection.execute(sql.SQL("select t::text from {} t").format(sql.Identifier("memory", table)))
+        ]
+    return "\n".join(rows)
+
+
+def everything_in_graph(settings: Settings) -> str:
+    """Every property of every node and edge as text."""
+    graph = graph_server(settings)
+    try:
+        return repr([graph.run("MATCH (n) RETURN properties(n)"), graph.run("MATCH ()-[e]->() RETURN properties(e)")])
+    finally:
+        graph.close()

@@ -1,0 +1,100 @@
+"""What goes wrong in these tests: processes and engines that are killed, and a Redis that never answers.
+
+Every fault is real. Must stay out: fixtures (`conftest.py`), and anything that only one test needs.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from memory_pipelines import Settings, embedded
+from memory_pipelines.embedded import Engine
+from tests import engines
+
+ROOT = Path(__file__).parents[2]
+_BEGINNING = """
+from memory_pipelines import MemoryClient
+from memory_pipelines.services import sync
+client = MemoryClient.from_env()
+"""
+
+
+def killed_at(settings: Settings, point: str, code: str) -> None:
+    """Run Python in a process of its own, with `client` and `sync` at hand, that must die at a fail point."""
+    script = (
+        f"from memory_pipelines import MemoryClient\nfrom memory_pipelines.services import sync\nclient = MemoryClient.from_env()\n{code}\n"
+    )
+    ran = run(settings, script, MEMORY_FAILPOINT=point)
+    assert ran.returncode == -signal.SIGKILL, f"it never came to {point}: {ran.stderr}"
+
+
+def run(settings: Settings, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a process of its own with the same settings, and nothing else of our environment's."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEMORY_", "OPENAI_", "SUPABASE_"))}
+    changed = settings.model_dump(exclude_unset=True, exclude_none=True)
+    plain = {f"MEMORY_{name.upper()}": str(value) for name, value in changed.items()}
+    environment = {**kept, "PYTHONPATH": str(ROOT), **plain, **variables}
+    return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+
+
+def kill(settings: Settings, engine: Engine) -> None:
+    """`kill -9` one engine, and wait until it is gone."""
+    pid = _pid(settings, engine)
+    os.kill(pid, signal.SIGKILL)
+    engines.until(lambda: embedded.status(settings.home_path)[engine].pid != pid, f"{engine} is gone")
+
+
+def start(settings: Settings, *wanted: Engine) -> None:
+    """Start what does not run, as the next process that needs it would."""
+    embedded.up(settings.home_path, wanted or ("postgres", "redis", "graph"))
+
+
+@contextmanager
+def frozen(settings: Settings, engine: Engine) -> Iterator[None]:
+    """An engine that accepts connections and never answers."""
+    pid = _pid(settings, engine)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def black_hole(folder: Path) -> Iterator[str]:
+    """The address of a server that takes whatever is said and says nothing."""
+    path = folder / "silent.sock"
+    held: list[socket.socket] = []
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen(100)
+
+        def swallow() -> None:
+            while True:
+                try:
+                    held.append(server.accept()[0])
+                except OSError:
+                    return
+
+        thread = threading.Thread(target=swallow, daemon=True)
+        thread.start()
+        yield f"unix://{path}"
+        server.shutdown(socket.SHUT_RDWR)
+        thread.join(5)
+    for connection in held:
+        connection.close()
+    path.unlink()
+
+
+def _pid(settings: Settings, engine: Engine) -> int:
+    pid = embedded.status(settings.home_path)[engine].pid
+    assert pid is not None, f"{engine} does not run"
+    return pid

@@ -1,0 +1,224 @@
+"""A graph that shows less than it did, or a record that knows less than it did: noticed, owed again, applied again, never overlooked."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from memory_pipelines import MemoryClient, Settings, embedded
+from memory_pipelines.domain.errors import Refused
+from memory_pipelines.services import maintenance, sync
+from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
+from tests import engines
+from tests.integration import drift, faults
+from tests.integration.test_kills import all_is_well, furnish, row
+from tests.integration.test_outages import drained
+
+INDEXES = "CALL db.indexes() YIELD label, properties RETURN label, properties"
+CONSTRAINTS = "CALL db.constraints() YIELD label, properties, status RETURN label, properties, status"
+
+
+def snapshot(settings: Settings, to: Path) -> Path:
+    """A copy of the graph's files as they are now."""
+    graph = engines.graph_server(settings)
+    graph._graph().client.connection.save()
+    graph.close()
+    return Path(shutil.copy(settings.home_path / "graph" / "dump.rdb", to / "older.rdb"))
+
+
+def put_back(settings: Settings, older: Path) -> None:
+    """`kill -9` the graph, replace its files by older ones, start it."""
+    faults.kill(settings, "graph")
+    shutil.copy(older, settings.home_path / "graph" / "dump.rdb")
+    faults.start(settings, "graph")
+
+
+def delete_graph(graph: FalkorTransport) -> None:
+    graph._graph().delete()
+
+
+def flush_server(graph: FalkorTransport) -> None:
+    graph._graph().client.connection.flushall()
+
+
+def schema(graph: FalkorTransport) -> list[str]:
+    return sorted(map(repr, [*graph.run(INDEXES), *graph.run(CONSTRAINTS)]))
+
+
+def shown(graph: FalkorTransport) -> list[str]:
+    """Everything in the graph but its marker."""
+    return sorted(map(repr, graph.run("MATCH (n) WHERE NOT n:Marker OPTIONAL MATCH (n)-[e]->() RETURN properties(n), properties(e)")))
+
+
+# -- the graph -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_older_snapshot_is_noticed_and_everything_lost_is_applied_again(
+    survivor: MemoryClient, mortal: Settings, tmp_path: Path
+) -> None:
+    platform = survivor._platform
+    survivor.save_many([row(n) for n in range(30)])
+    survivor.sync()
+    older = snapshot(mortal, tmp_path)
+    ids = furnish(survivor)
+    survivor.sync()
+    maintenance.maintain(platform)  # tombstones that the snapshot has as live memories are gone from the graph
+    before = platform.graph.marker().counter
+    assert not sync.wanted(platform, "graph").behind
+    put_back(mortal, older)
+    found = sync.wanted(platform, "graph")
+    assert (found.behind, found.work, found.owed) == (True, True, 0)
+    assert platform.graph.marker().counter < before
+    (result,) = survivor.sync("graph")
+    assert result.rolled_back == result.done > 60
+    assert platform.graph.marker().counter > before
+    assert not sync.wanted(platform, "graph").behind
+    all_is_well(survivor, ids)
+
+
+def test_an_older_snapshot_in_the_middle_of_a_drain_is_noticed_by_that_drain(
+    survivor: MemoryClient, mortal: Settings, tmp_path: Path
+) -> None:
+    survivor.save_many([row(n) for n in range(30)])
+    survivor.sync()
+    older = snapshot(mortal, tmp_path)
+    ids = furnish(survivor)
+    survivor.sync("entities", "embeddings")
+    for batch in (1, 3):
+        drained(survivor, "graph", batch, lambda: put_back(mortal, older))
+        assert not sync.wanted(survivor._platform, "graph").work
+        survivor.save_many([row(n) | {"text": f"{n}: for the {batch}. time."} for n in range(60, 90)])
+        survivor.sync("entities", "embeddings")
+    survivor.sync()
+    all_is_well(survivor, ids)
+
+
+@pytest.mark.parametrize("wipe", [delete_graph, flush_server])
+def test_an_emptied_graph_is_built_anew_with_its_indexes_and_constraints(
+    survivor: MemoryClient, mortal: Settings, wipe: Callable[[FalkorTransport], None]
+) -> None:
+    ids = furnish(survivor)
+    survivor.sync()
+    graph = engines.graph_server(mortal)
+    engines.until(lambda: "OPERATIONAL" in repr(schema(graph)) and "CONSTRUCTION" not in repr(schema(graph)), "the constraints hold")
+    before = schema(graph)
+    wipe(graph)
+    assert sync.wanted(survivor._platform, "graph").behind
+    assert survivor.sync("graph")[0].rolled_back > 60
+    engines.until(lambda: schema(graph) == before, "indexes and constraints are back")
+    all_is_well(survivor, ids)
+    graph.close()
+
+
+@pytest.mark.parametrize("wipe", [delete_graph, flush_server])
+def test_a_graph_that_is_emptied_in_the_middle_of_a_drain_is_built_by_that_drain(
+    survivor: MemoryClient, mortal: Settings, wipe: Callable[[FalkorTransport], None]
+) -> None:
+    ids = furnish(survivor)
+    survivor.sync("entities", "embeddings")
+    graph = engines.graph_server(mortal)
+    drained(survivor, "graph", 2, lambda: wipe(graph))
+    assert not sync.wanted(survivor._platform, "graph").work
+    engines.until(lambda: schema(graph).count("['Memory', ['id'], 'OPERATIONAL']") == 1, "the constraints are back")
+    all_is_well(survivor, ids)
+    graph.close()
+
+
+def test_a_graph_that_is_emptied_before_anything_was_settled_gets_its_indexes_too(survivor: MemoryClient, mortal: Settings) -> None:
+    survivor._platform.graph.prepare()
+    graph = engines.graph_server(mortal)
+    before = schema(graph)
+    flush_server(graph)
+    ids = furnish(survivor)
+    survivor.sync()
+    engines.until(lambda: schema(graph) == before, "indexes and constraints are there")
+    all_is_well(survivor, ids)
+    graph.close()
+
+
+def test_the_counter_rises_only_after_everything_lost_is_owed(survivor: MemoryClient, mortal: Settings) -> None:
+    ids = furnish(survivor)
+    survivor.sync()
+    graph = engines.graph_server(mortal)
+    settled = survivor._platform.graph.marker().counter
+    delete_graph(graph)
+    faults.killed_at(mortal, "graph.lost_owed", "sync.drain(client._platform, 'graph')")
+    assert survivor._platform.graph.marker().counter < settled
+    assert survivor.status().owed["graph"] >= len(ids)
+    survivor.sync()
+    assert survivor._platform.graph.marker().counter > settled
+    all_is_well(survivor, ids)
+    graph.close()
+
+
+def test_engines_that_all_crash_at_once_come_back_in_any_order(survivor: MemoryClient, mortal: Settings) -> None:
+    ids = furnish(survivor)
+    for order in (("graph", "redis", "postgres"), ("postgres", "graph", "redis")):
+        survivor.sync("entities", "graph")
+        for engine in order:
+            faults.kill(mortal, engine)
+        for engine in order:
+            faults.start(mortal, engine)
+        ids.append(survivor.save("One more.").id)
+        survivor.sync()
+        all_is_well(survivor, ids)
+
+
+# -- the record ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_record_that_was_rolled_back_is_noticed_and_the_graph_stays_closed_until_it_is_emptied(mortal: Settings, tmp_path: Path) -> None:
+    data, older = mortal.home_path / "postgres" / "data", tmp_path / "older"
+    with MemoryClient.from_env(mortal) as client:
+        client.save_many([row(n) for n in range(40)])
+        client.sync()
+    embedded.down(mortal.home_path)
+    subprocess.run(["cp", "-a", str(data), str(older)], check=True)
+    with MemoryClient.from_env(mortal) as client:
+        client.save_many([row(n) for n in range(40, 70)])
+        client.forget(key="row-3")
+        client.save("Changed.", key="row-4")
+        client.sync()
+    embedded.down(mortal.home_path)
+    shutil.rmtree(data)
+    older.rename(data)
+    faults.start(mortal)
+    graph = engines.graph_server(mortal)
+    with MemoryClient.from_env(mortal) as client:
+        client.save("Saved after the restore.", key="row-4")
+        before = shown(graph)
+        for _ in range(3):
+            with pytest.raises(Refused) as error:
+                client.sync("graph")
+            assert error.value.code == "record_rolled_back"
+        with engines.connect(mortal) as connection:  # however many claims the record issues from now on
+            connection.execute("select setval('memory.claims', 100000)")
+        with pytest.raises(Refused):
+            client.sync("graph")
+        with pytest.raises(Refused) as refused:
+            client.save("Nor does waiting help.", wait="graph", timeout=1)
+        assert [client.get(id_).text for id_ in refused.value.detail["ids"]] == ["Nor does waiting help."]
+        assert shown(graph) == before
+        assert not client.audit(deep=True).clean
+        delete_graph(graph)
+        client.sync()
+        ids = [memory.id for memory in client.list(limit=1000)]
+        assert len(ids) == 41
+        all_is_well(client, ids)
+    graph.close()
+
+
+def test_a_record_that_was_rolled_back_is_noticed_even_when_nothing_is_owed(survivor: MemoryClient, mortal: Settings) -> None:
+    furnish(survivor)
+    survivor.sync()
+    with engines.connect(mortal) as connection:
+        connection.execute("select setval('memory.claims', 1)")
+        connection.execute("update memory.graph_state set settled_marker = 1")
+    with pytest.raises(Refused) as error:
+        survivor.sync("graph")
+    assert error.value.code == "record_rolled_back"
+    assert drift.findings(survivor.audit(deep=True)) == []
