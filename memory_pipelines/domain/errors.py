@@ -38,6 +38,10 @@ class MemoryPipelinesError(Exception):
         self.message = message
         self.detail: dict[str, Any] = dict(detail or {})
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors cross processes whole: a pool that cannot rebuild one would wait for its answer for ever."""
+        return type(self), (self.code, self.message, self.detail)
+
     def as_dict(self) -> dict[str, Any]:
         """The error as JSON-serialisable data: `code`, `message`, `retryable`, `detail`."""
         return {"code": self.code, "message": self.message, "retryable": self.retryable, "detail": self.detail}

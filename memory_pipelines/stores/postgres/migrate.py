@@ -91,8 +91,12 @@ def _files(folder: str) -> list[tuple[str, str]]:
 
 def _state(connection: psycopg.Connection) -> tuple[int, str]:
     """Number of the newest applied migration (0 for none) and the digest of the functions."""
-    row = connection.execute("select to_regclass('memory.migrations') is not null").fetchone()
-    if row is None or not row[0]:
+    # Not `to_regclass`: it answers from the session's name cache, and a session that asked before it waited for the lock
+    # may still hold "no such schema" from then. Reading the catalogue's own rows does not.
+    present = connection.execute(
+        "select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'memory' and c.relname = 'migrations'"
+    )
+    if present.fetchone() is None:
         return 0, ""
     row = connection.execute(
         "select coalesce((select max(version) from memory.migrations), 0),"
