@@ -52,7 +52,7 @@ $$;
 create or replace function memory.present_state(p_projection text, p_kind text, p_ids text[]) returns table (id text, state jsonb)
 language plpgsql stable set enable_nestloop = off as $$
 declare
-  known uuid[] := array(select memory.as_uuid(i) from unnest(p_ids) i where memory.as_uuid(i) is not null);
+  known uuid[] := memory.as_uuids(p_ids);
 begin
   if p_projection = 'graph' and p_kind = 'memory' then
     return query
