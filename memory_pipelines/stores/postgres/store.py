@@ -5,13 +5,11 @@ A new use case is a function in `sql/functions`, a line here and a line in `port
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from memory_pipelines.domain import models
-from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.models import (
     Claim,
     ForgetResult,
@@ -26,9 +24,9 @@ from memory_pipelines.domain.models import (
 )
 from memory_pipelines.domain.names import name_key
 from memory_pipelines.domain.vectors import format_vectors
-from memory_pipelines.ports import RecordTransport, VectorRow
+from memory_pipelines.ports import RecordTransport, Vectors
 
-_STAGE_FROM = 50  # vectors; below, one call is faster than two
+_BINARY_FROM = 50  # vectors; a few are as fast as text
 
 
 class PostgresRecord:
@@ -153,9 +151,9 @@ class PostgresRecord:
         )  # fmt: skip
         return Claim(answer["claim"], answer["issued"], answer["settled_marker"], tuple(Owed(**row) for row in answer["rows"]))
 
-    def settle_graph(self, rows: Sequence[Mapping[str, Any]], *, claim: int) -> Mapping[str, int]:
+    def settle_graph(self, rows: Sequence[Mapping[str, Any]], *, claim: int, markers: Sequence[int]) -> Mapping[str, int]:
         """Settle rows the graph has; `settled` were still owed under the same number, `lost` are owed again after a rollback."""
-        return dict(self._call("memory_settle_graph_v1", {"rows": list(rows), "claim": claim}))
+        return dict(self._call("memory_settle_graph_v1", {"rows": list(rows), "claim": claim, "markers": list(markers)}))
 
     def store_links(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Store extracted links (`links`: `domain.models.Links`) and settle; `touched` are the refs now owed."""
@@ -163,17 +161,12 @@ class PostgresRecord:
         answer = self._call("memory_store_links_v1", {"rows": body})
         return {**answer, "touched": _refs(answer["touched"])}
 
-    def store_embeddings(self, rows: Sequence[Mapping[str, Any]], vectors: Sequence[VectorRow], *, generation: int) -> Mapping[str, Any]:
-        """Store vectors and settle. Many go ahead by COPY where the transport can; few go as text with the call."""
-        payload: dict[str, Any] = {"rows": list(rows), "generation": generation, "vectors": []}
-        batch = str(uuid.uuid4())
-        if len(vectors) >= _STAGE_FROM and self._transport.stage(batch, vectors):
-            reach("embeddings.staged")
-            payload |= {"staged": batch, "staged_rows": len(vectors)}
-        else:
-            texts = format_vectors([vector for _, _, _, vector in vectors])
-            payload["vectors"] = [{"k": kind, "i": id_, "n": n, "v": text} for (kind, id_, n, _), text in zip(vectors, texts, strict=True)]
-        return dict(self._call("memory_store_embeddings_v1", payload))
+    def store_embeddings(self, rows: Sequence[Mapping[str, Any]], vectors: Vectors, *, generation: int) -> Mapping[str, Any]:
+        """Store vectors and settle. Many go as binary where the transport can; few go as text with the call."""
+        payload: dict[str, Any] = {"rows": list(rows), "generation": generation}
+        if self._transport.binary and len(vectors) >= _BINARY_FROM:
+            return dict(self._transport.call_with_vectors("memory_store_vectors_v1", payload, vectors))
+        return dict(self._call("memory_store_embeddings_v1", payload | {"vectors": format_vectors(vectors)}))
 
     def generation(self, model: str, dimensions: int) -> int:
         """The active generation for this model; made on first use."""
