@@ -25,11 +25,14 @@ class Settings(BaseSettings):
     supabase_key: SecretStr | None = Field(None, description="Supabase service key, for the REST transport.")
     redis_url: SecretStr | None = Field(None, description="Redis 6.2+, `redis://`, `rediss://` or `unix://`. Embedded when empty.")
     graph_url: SecretStr | None = Field(
-        None, description="Graph: `bolt://`, `neo4j://`, `neo4j+s://`, `falkor://`, `falkors://` or a unix socket. Embedded when empty."
+        None,
+        description="Graph: `bolt://` or `neo4j://` (also `+s`, `+ssc`), `falkor://`, `falkors://` or a unix socket. Embedded when empty.",
     )
     graph_user: str | None = Field(None, description="User of the graph.")
     graph_password: SecretStr | None = Field(None, description="Password of the graph.")
-    graph_name: str = Field("memory", description="Name of the graph (FalkorDB) or database (Neo4j).")
+    graph_name: str = Field("memory", description="Name of the graph in FalkorDB.")
+    graph_database: str | None = Field(None, description="Name of the database in Neo4j or Memgraph; the user's own when empty.")
+    graph_certificates: Path | None = Field(None, description="File of the certificates to trust with `+s`; the system's when empty.")
     embedder: str = Field("wordllama", description="`wordllama` (local) or `openai`, `openai:<model>`.")
     embedding_dimensions: int | None = Field(None, ge=1, le=4000, description="Dimensions asked of an OpenAI embedder.")
     extractor: str = Field("rules", description="`rules` (local), `openai`, `openai:<model>`, or `none`.")

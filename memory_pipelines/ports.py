@@ -51,7 +51,10 @@ class RecordTransport(Protocol):
 class GraphTransport(Protocol):
     """Runs one Cypher statement with parameters. The seam between FalkorDB's protocol and Bolt."""
 
-    dialect: str
+    @property
+    def dialect(self) -> str:
+        """Names the schema statements: `cypher/schema_<dialect>.cypher`."""
+        ...
 
     def run(self, statement: str, parameters: Mapping[str, Any] | None = None, *, write: bool = False) -> list[list[Any]]:
         """Run `statement` atomically and return its rows, nodes and edges already turned into maps of properties.
@@ -63,6 +66,14 @@ class GraphTransport(Protocol):
 
     def schema(self, statement: str) -> None:
         """Run a schema statement; one that repeats an existing index or constraint is silent."""
+        ...
+
+    def durability(self) -> tuple[str, ...]:
+        """In which ways the server could lose what it acknowledged, a sentence each; empty where none is known."""
+        ...
+
+    def health(self) -> Mapping[str, Any]:
+        """What answers: `server`, `version`, and `warnings` where there are any."""
         ...
 
     def close(self) -> None: ...

@@ -136,15 +136,18 @@ def _open_graph(settings: Settings) -> GraphStore:
     else:
         url = settings.graph_url.get_secret_value()
     scheme = urlsplit(url).scheme
+    password = settings.graph_password.get_secret_value() if settings.graph_password else None
     if scheme in {"falkor", "falkors", "unix", ""}:
         from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
 
-        password = settings.graph_password.get_secret_value() if settings.graph_password else None
         return CypherGraph(FalkorTransport(url, settings.graph_name, user=settings.graph_user, password=password))
-    if scheme in {"bolt", "bolt+s", "neo4j", "neo4j+s"}:
-        raise ConfigurationError(
-            "config_invalid",
-            f"MEMORY_GRAPH_URL starts with {scheme}://, but the Bolt transport is not part of this release: use falkor:// or a socket.",
+    if scheme in {"bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"}:
+        from memory_pipelines.stores.graph.bolt_transport import BoltTransport
+
+        return CypherGraph(
+            BoltTransport(
+                url, database=settings.graph_database, user=settings.graph_user, password=password, certificates=settings.graph_certificates
+            )
         )
     raise ConfigurationError(
         "config_invalid", f"MEMORY_GRAPH_URL has the unknown scheme {scheme!r}: see the table of variables in the README."

@@ -101,6 +101,10 @@ class FalkorTransport:
         except redis.RedisError as error:
             raise self._translate(error) from error
 
+    def durability(self) -> tuple[str, ...]:
+        """See `ports.GraphTransport.durability`; nothing is looked for here."""
+        return ()
+
     def health(self) -> dict[str, Any]:
         """Versions of the server and its module."""
         try:

@@ -5,12 +5,14 @@ A new read is a statement in `cypher/`, a method here and a line in `ports.Graph
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memory_pipelines.ports import Applied, GraphTransport, Marker
 from memory_pipelines.stores.graph.statements import statements
 
+_log = logging.getLogger(__name__)
 KINDS = ("memory", "entity", "mention", "relation")
 
 
@@ -30,7 +32,10 @@ class CypherGraph:
         self._transport.close()
 
     def prepare(self, *, again: bool = False) -> None:
-        """Create indexes and constraints, once a process, or `again` after the graph was emptied; repeating it is silent."""
+        """Create indexes and constraints, once a process, or `again` after the graph was emptied; repeating it is silent.
+
+        Also logs a warning for each way in which the server could lose what it acknowledged.
+        """
         if self._prepared and not again:
             return
         for statement in statements(f"schema_{self._transport.dialect}").values():
@@ -39,6 +44,8 @@ class CypherGraph:
         if unique is not None:
             for label in ("Memory", "Entity", "Marker"):
                 unique(label, "id")
+        for loss in self._transport.durability():
+            _log.warning("The graph may lose writes that it acknowledged. %s What is lost is noticed, and applied again.", loss)
         self._prepared = True
 
     # -- writing -----------------------------------------------------------------------------------------------------
@@ -140,8 +147,7 @@ class CypherGraph:
 
     def health(self) -> Mapping[str, Any]:
         """Whether the graph answers, and what it is."""
-        health = getattr(self._transport, "health", None)
-        return dict(health()) if health is not None else {"server": self._transport.dialect}
+        return self._transport.health()
 
     def _read(self, subject: str, name: str, **parameters: Any) -> list[list[Any]]:
         return self._transport.run(statements(subject)[name], parameters)
