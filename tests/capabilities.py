@@ -9,6 +9,7 @@ Must stay out: starting anything; a probe only looks.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -28,8 +29,16 @@ def _pepys() -> str | None:
     return None if PEPYS.is_file() else f"{PEPYS} is not there; MEMORY_TESTS_PEPYS names it elsewhere"
 
 
+def _neo4j() -> str | None:
+    if os.environ.get("NEO4J_TEST_URL"):
+        return None
+    missing = [program for program in ("java", "mvn", "openssl") if shutil.which(program) is None]
+    return f"{' and '.join(missing)} is not on the PATH; NEO4J_TEST_URL names a server that runs elsewhere" if missing else None
+
+
 PROBES: dict[str, Callable[[], str | None]] = {
     "embedded": _embedded,  # the servers that start themselves: Postgres, Redis, FalkorDB
+    "neo4j": _neo4j,  # a graph over Bolt: `scripts/neo4j-server`, or the one of NEO4J_TEST_URL
     "pepys": _pepys,  # the diary that the benchmarks use
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,16 @@ def home() -> Iterator[Path]:
 
     with engines.temporary_home() as folder:
         yield folder
+
+
+@pytest.fixture(scope="session")
+def neo4j() -> Iterator[dict[str, Any]]:
+    """Settings of the one Neo4j of this run: it starts with the first test that needs it, and each empties it for itself."""
+    capabilities.need("neo4j")
+    from tests import engines
+
+    with engines.neo4j() as named:
+        yield named
 
 
 @pytest.fixture

@@ -6,13 +6,17 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -23,6 +27,8 @@ from psycopg import sql
 
 from memory_pipelines import embedded
 from memory_pipelines.config import Settings
+from memory_pipelines.ports import GraphTransport
+from memory_pipelines.stores.graph.bolt_transport import BoltTransport
 from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
 from memory_pipelines.wiring import database_url
 
@@ -46,7 +52,7 @@ def temporary_home() -> Iterator[Path]:
 def settings_for(home: Path, **changes: Any) -> Settings:
     """The settings of a home's embedded engines; `changes` on top."""
     nothing = dict.fromkeys(("database_url", "supabase_url", "supabase_key", "redis_url", "openai_api_key", "openai_base_url"))
-    nothing |= dict.fromkeys(("graph_url", "graph_user", "graph_password"))
+    nothing |= dict.fromkeys(("graph_url", "graph_user", "graph_password", "graph_database", "graph_certificates"))
     models = {"embedder": "wordllama", "extractor": "rules", "embedding_dimensions": None}
     return Settings(_env_file=None, home=home, **{**nothing, **models, **changes})
 
@@ -61,9 +67,48 @@ def redis_server(settings: Settings) -> redis.Redis:
     return redis.Redis.from_url(embedded.addresses(settings.home_path).redis_url, decode_responses=True)
 
 
-def graph_server(settings: Settings) -> FalkorTransport:
-    """A way of a test's own to the projection: `run(statement, parameters, write=True)`."""
+def falkor_server(settings: Settings) -> FalkorTransport:
+    """A way of a test's own to the embedded graph and the server that holds it."""
     return FalkorTransport(embedded.addresses(settings.home_path).graph_url, settings.graph_name)
+
+
+def graph_server(settings: Settings) -> GraphTransport:
+    """A way of a test's own to the projection, whichever engine holds it: `run(statement, parameters, write=True)`."""
+    return bolt_server(settings) if settings.graph_url is not None else falkor_server(settings)
+
+
+def bolt_server(settings: Settings, **options: Any) -> BoltTransport:
+    """A way of a test's own to the graph that the settings name by URL."""
+    assert settings.graph_url is not None
+    assert settings.graph_password is not None
+    return BoltTransport(
+        settings.graph_url.get_secret_value(), user=settings.graph_user, password=settings.graph_password.get_secret_value(), **options
+    )
+
+
+@contextmanager
+def neo4j() -> Iterator[dict[str, Any]]:
+    """Settings of a Neo4j: that of `NEO4J_TEST_URL`, whose data are dropped, or one that runs meanwhile."""
+    if url := os.environ.get("NEO4J_TEST_URL"):
+        secret = {"graph_user": os.environ.get("NEO4J_TEST_USER", "neo4j"), "graph_password": os.environ.get("NEO4J_TEST_PASSWORD", "")}
+        yield {"graph_url": url, **secret}
+        return
+    script = Path(__file__).parents[1] / "scripts" / "neo4j-server"
+    command = [sys.executable, str(script), "--until-eof"]
+    # Its standard input ends with this process, however that ends.
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdin is not None
+    assert server.stdout is not None
+    try:
+        lines = [line.strip().removeprefix("MEMORY_").partition("=") for line in itertools.islice(server.stdout, 4)]
+        said = {name.lower(): value for name, _, value in lines}
+        if len(said) < 4:
+            pytest.fail(f"{script} ended with code {server.wait(60)} before it was ready: see what it wrote to standard error")
+        yield said
+    finally:
+        server.stdin.close()
+        server.wait(60)
+        server.stdout.close()
 
 
 def empty(settings: Settings) -> None:
@@ -74,9 +119,14 @@ def empty(settings: Settings) -> None:
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
         )
         connection.execute("drop schema if exists memory cascade")
-    for url in (addresses.redis_url, addresses.graph_url):  # FalkorDB is a Redis too, and a graph is a key of it
-        with redis.Redis.from_url(url) as server:
+    with redis.Redis.from_url(addresses.redis_url) as server:
+        server.flushall()
+    if settings.graph_url is None:
+        with redis.Redis.from_url(addresses.graph_url) as server:  # FalkorDB is a Redis too, and a graph is a key of it
             server.flushall()
+    else:
+        with closing(bolt_server(settings)) as graph:
+            graph.run("MATCH (n) DETACH DELETE n", write=True)
 
 
 def until(condition: Callable[[], T], what: str, seconds: float = 10.0) -> T:
