@@ -24,8 +24,6 @@ _UNFIT = (
 
 def collided(error: Exception) -> bool:
     """Whether two transactions made the same thing at once. Memgraph notices at commit, as a `ClientError` that no driver repeats."""
-    if isinstance(error, bolt.ConstraintError):
-        return True
     return isinstance(error, bolt.ClientError) and "unable to commit due to unique constraint violation" in _said(error).lower()
 
 

@@ -160,12 +160,11 @@ class BoltTransport:
             self._agent = driver.get_server_info().agent
         if "memgraph" in self._agent.lower():
             return "memgraph"
-        # Both may be told to call themselves anything, so that a name that says nothing is looked behind.
-        names = self._answer("CALL dbms.components() YIELD name RETURN name")
-        if any("neo4j" in str(name).lower() for row in names for name in row.values()):
-            return "neo4j"
+        # A Memgraph is often told to call itself Neo4j, for the sake of other clients; only it knows this question.
         if self._answer("SHOW VERSION"):
             return "memgraph"
+        if any("neo4j" in str(row["name"]).lower() for row in self._answer("CALL dbms.components() YIELD name RETURN name")):
+            return "neo4j"
         raise ConfigurationError("config_invalid", f"What answers at {self.where} is neither Neo4j nor Memgraph: see MEMORY_GRAPH_URL.")
 
     def _answer(self, question: str) -> list[dict[str, Any]]:

@@ -1,0 +1,71 @@
+"""The Cypher files: one set of data statements for every engine, in what all of them understand, and a schema for each."""
+
+from __future__ import annotations
+
+import re
+from importlib.resources import files
+
+import pytest
+
+from memory_pipelines.stores.graph.statements import statements
+
+SUBJECTS = sorted(path.name.removesuffix(".cypher") for path in (files("memory_pipelines.stores.graph") / "cypher").iterdir())
+SCHEMAS = [name for name in SUBJECTS if name.startswith("schema_")]
+# What one of the engines lacks, answers differently, or answers slowly: `docs/decisions.md` says which.
+BARRED = {
+    "an IN over a parameter, which Memgraph looks up without its index": r"\bIN\s+\$",
+    "EXISTS { }": r"\bEXISTS\s*\{",
+    "COUNT { }": r"\bCOUNT\s*\{",
+    "CALL { }": r"\bCALL\s*(\(.*?\)\s*)?\{",
+    "shortestPath": r"shortestPath",
+    "elementId": r"elementId",
+    "a clock of the engine": r"\b(timestamp|datetime|localdatetime|date|time|localtime|duration)\s*\(",
+    "+= of a map, which may be null": r"\+=",
+    "a choice of labels or types": r":\s*\w+\s*\|\s*:?\w+\s*[\])}{*]",
+    "procedures and functions of one engine": r"\b(apoc|db|dbms|mg|algo)\.\w+",
+    "IF NOT EXISTS": r"\bIF\s+NOT\s+EXISTS\b",
+}
+EXAMPLES = [
+    *("MATCH (m) WHERE m.id IN $ids RETURN m", "MATCH (m) WHERE EXISTS { (m)--() } RETURN m", "RETURN COUNT {(m)}"),
+    *("CALL { MATCH (m) RETURN m }", "MATCH p = shortestPath((a)--(b))", "RETURN elementId(m)", "SET m.at = timestamp()"),
+    *("SET m += r.props", "MATCH (m:Memory|Entity) RETURN m", "CALL db.indexes()"),
+    "CREATE INDEX x IF NOT EXISTS FOR (m:Memory) ON (m.id)",
+]
+
+
+def barred(statement: str) -> list[str]:
+    """What a statement holds that it must not."""
+    return [name for name, pattern in BARRED.items() if re.search(pattern, statement, re.IGNORECASE)]
+
+
+@pytest.mark.parametrize("subject", [name for name in SUBJECTS if name not in SCHEMAS])
+def test_data_statements_keep_to_what_all_engines_share(subject: str) -> None:
+    assert {name: found for name, text in statements(subject).items() if (found := barred(text))} == {}
+
+
+@pytest.mark.parametrize(("name", "example"), list(zip(BARRED, EXAMPLES, strict=True)))
+def test_each_thing_barred_would_be_found(name: str, example: str) -> None:
+    assert name in barred(example)
+
+
+def test_only_the_schema_of_neo4j_says_if_not_exists() -> None:
+    saying = {name for name in SCHEMAS if any("IF NOT EXISTS" in text for text in statements(name).values())}
+    assert saying == {"schema_neo4j"}
+
+
+@pytest.mark.parametrize("subject", SCHEMAS)
+def test_every_schema_indexes_what_is_looked_up(subject: str) -> None:
+    """Identity of each label, by an index or by a constraint that brings one, and the buckets that audits go by."""
+    indexed = set()
+    for text in statements(subject).values():
+        label = re.search(r":(\w+)", text)
+        attribute = re.search(r"\w\.(\w+)|\((\w+)\)$", text)
+        if label and attribute and (subject != "schema_memgraph" or "INDEX" in text):
+            indexed.add((label[1], attribute[1] or attribute[2]))
+    assert indexed == {("Memory", "id"), ("Entity", "id"), ("Marker", "id"), ("Memory", "bucket"), ("Entity", "bucket")}
+
+
+@pytest.mark.parametrize("subject", ["schema_neo4j", "schema_memgraph"])
+def test_every_identity_is_unique(subject: str) -> None:
+    unique = {found for text in statements(subject).values() if "IS UNIQUE" in text for found in re.findall(r"\(\w:(\w+)\)", text)}
+    assert unique == {"Memory", "Entity", "Marker"}
