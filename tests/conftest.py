@@ -46,11 +46,18 @@ def neo4j() -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-def settings(home: Path) -> Settings:
+def named_graph(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Settings that name the graph: none for the embedded one, which is meant where a test says nothing. See `engines.ON_EVERY_GRAPH`."""
+    engine = getattr(request, "param", "falkordb")
+    return {} if engine == "falkordb" else request.getfixturevalue(engine)
+
+
+@pytest.fixture
+def settings(home: Path, named_graph: dict[str, Any]) -> Settings:
     """Settings of the embedded engines and the local models; the environment has no say."""
     from tests import engines
 
-    return engines.settings_for(home)
+    return engines.settings_for(home, **named_graph)
 
 
 @pytest.fixture

@@ -34,6 +34,9 @@ from memory_pipelines.wiring import database_url
 
 T = TypeVar("T")
 
+# Runs a test, or with `pytestmark` a module, once on each graph engine there is.
+ON_EVERY_GRAPH = pytest.mark.parametrize("named_graph", ["falkordb", "neo4j"], indirect=True)
+
 
 @contextmanager
 def temporary_home() -> Iterator[Path]:
@@ -77,13 +80,15 @@ def graph_server(settings: Settings) -> GraphTransport:
     return bolt_server(settings) if settings.graph_url is not None else falkor_server(settings)
 
 
-def bolt_server(settings: Settings, **options: Any) -> BoltTransport:
-    """A way of a test's own to the graph that the settings name by URL."""
+def bolt_server(settings: Settings, **changes: Any) -> BoltTransport:
+    """A way of a test's own to the graph that the settings name by URL; `changes` on top."""
     assert settings.graph_url is not None
     assert settings.graph_password is not None
-    return BoltTransport(
-        settings.graph_url.get_secret_value(), user=settings.graph_user, password=settings.graph_password.get_secret_value(), **options
-    )
+    options: dict[str, Any] = {
+        "url": settings.graph_url.get_secret_value(), "user": settings.graph_user, "password": settings.graph_password.get_secret_value(),
+        "certificates": settings.graph_certificates,
+    }  # fmt: skip
+    return BoltTransport(**options | changes)
 
 
 @contextmanager

@@ -1,12 +1,11 @@
 """The graph's store against its port: not older, whole, under the marker, and true to every letter.
 
-To add an engine, add its name to `TRANSPORTS` and a branch to the fixture `graph`: the same assertions must hold for it.
+To add an engine, add its name to `engines.ON_EVERY_GRAPH`, and a fixture of that name: the same assertions must hold for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,22 +13,22 @@ from hypothesis import HealthCheck, example, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from memory_pipelines import Settings
 from memory_pipelines.domain.errors import InvalidInput, Unavailable
 from memory_pipelines.domain.validation import entities as entity_rules
 from memory_pipelines.domain.validation import relations as relation_rules
 from memory_pipelines.ports import Applied, GraphStore, GraphTransport, Marker
+from memory_pipelines.stores.graph.bolt_transport import BoltTransport
 from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
 from memory_pipelines.stores.graph.store import CypherGraph
 from tests import engines
 
-TRANSPORTS = ["falkordb", "neo4j"]
+pytestmark = engines.ON_EVERY_GRAPH
 
 
-@pytest.fixture(params=TRANSPORTS)
-def transport(request: pytest.FixtureRequest, home: Path) -> GraphTransport:
+@pytest.fixture
+def transport(settings: Settings) -> GraphTransport:
     """A connection to an empty graph."""
-    named = {} if request.param == "falkordb" else request.getfixturevalue(request.param)
-    settings = engines.settings_for(home, **named)
     engines.empty(settings)
     return engines.graph_server(settings)
 
@@ -395,9 +394,13 @@ def test_preparing_again_is_silent_and_an_emptied_graph_is_prepared_anew(graph: 
     assert write(graph, "entity", entity("ada")).marker == 1
 
 
-def test_a_graph_that_is_not_there_is_unavailable() -> None:
-    graph = CypherGraph(FalkorTransport("falkor://127.0.0.1:1", "memory"))
+def test_a_graph_that_is_not_there_is_unavailable(settings: Settings) -> None:
+    if settings.graph_url is None:
+        graph = CypherGraph(FalkorTransport("falkor://127.0.0.1:1", "memory"))
+    else:
+        graph = CypherGraph(BoltTransport("bolt://127.0.0.1:1", user="neo4j", password="secret"))
     for ask in (graph.marker, graph.prepare, graph.counts, graph.health, lambda: write(graph, "entity", entity("ada"))):
         with pytest.raises(Unavailable) as error:
             ask()
         assert error.value.code == "graph_unavailable"
+    graph.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,9 +52,9 @@ def own_home() -> Iterator[Path]:
 
 
 @pytest.fixture
-def mortal(own_home: Path) -> Settings:
+def mortal(own_home: Path, named_graph: dict[str, Any]) -> Settings:
     """Settings of engines that may be killed: they run, and hold nothing. Batches are small, and a dead drain's lease is short."""
-    settings = engines.settings_for(own_home, lease_seconds=1.0, batch_rows=20)
+    settings = engines.settings_for(own_home, lease_seconds=1.0, batch_rows=20, **named_graph)
     engines.empty(settings)
     return settings
 

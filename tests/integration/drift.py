@@ -16,8 +16,8 @@ from uuid_utils import uuid7
 
 from memory_pipelines import MemoryClient, Settings, wiring
 from memory_pipelines.domain.models import Verdict
+from memory_pipelines.ports import GraphTransport
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
 from tests import engines
 
 Found = tuple[str, str, str, str]  # kind, store, subject, id
@@ -34,7 +34,7 @@ class World:
     platform: Platform
     client: MemoryClient
     sql: psycopg.Connection[Any]
-    graph: FalkorTransport
+    graph: GraphTransport
 
     def memory(self, key: str) -> str:
         """Id of the memory saved under a key, forgotten or not."""

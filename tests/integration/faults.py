@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from memory_pipelines import Settings, embedded
 from memory_pipelines.embedded import Engine
 from tests import engines
@@ -40,7 +42,8 @@ def run(settings: Settings, script: str, **variables: str) -> subprocess.Complet
     """Run Python in a process of its own with the same settings, and nothing else of our environment's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEMORY_", "OPENAI_", "SUPABASE_"))}
     changed = settings.model_dump(exclude_unset=True, exclude_none=True)
-    plain = {f"MEMORY_{name.upper()}": str(value) for name, value in changed.items()}
+    bare = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in changed.items()}
+    plain = {f"MEMORY_{name.upper()}": str(value) for name, value in bare.items()}
     environment = {**kept, "PYTHONPATH": str(ROOT), **plain, **variables}
     return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False, cwd="/")
 

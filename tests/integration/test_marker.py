@@ -74,6 +74,7 @@ def test_the_older_revision_never_wins_in_two_hundred_races(platform: Platform) 
     assert platform.graph.counts()["mention"] == len(ids)
 
 
+@engines.ON_EVERY_GRAPH
 def test_a_worker_that_slept_through_an_update_does_not_undo_it(client: MemoryClient, platform: Platform) -> None:
     id_ = client.save("The first.", entities=[ADA], wait="graph").id
     client.update(id_, text="The second.", entities=[ADA, BEN])
@@ -84,6 +85,7 @@ def test_a_worker_that_slept_through_an_update_does_not_undo_it(client: MemoryCl
     agree(client)
 
 
+@engines.ON_EVERY_GRAPH
 def test_a_worker_that_slept_while_others_claimed_goes_on(client: MemoryClient, platform: Platform) -> None:
     """A newer claim alone is no reason to refuse: else whoever is slow would never come to an end."""
     client.save("The first.", entities=[ADA])
@@ -94,6 +96,7 @@ def test_a_worker_that_slept_while_others_claimed_goes_on(client: MemoryClient, 
     agree(client)
 
 
+@engines.ON_EVERY_GRAPH
 def test_what_arrives_between_claim_and_settlement_stays_owed(client: MemoryClient, platform: Platform) -> None:
     id_ = client.save("The first.").id
     asleep = claimed(platform)
@@ -103,6 +106,7 @@ def test_what_arrives_between_claim_and_settlement_stays_owed(client: MemoryClie
     agree(client)
 
 
+@engines.ON_EVERY_GRAPH
 def test_an_equal_revision_is_applied_again_whole(client: MemoryClient, platform: Platform, settings: Settings) -> None:
     id_ = client.save("The first.", entities=[ADA, BEN], relations=[MET], wait="graph").id
     server = engines.graph_server(settings)
@@ -116,6 +120,7 @@ def test_an_equal_revision_is_applied_again_whole(client: MemoryClient, platform
 # -- fence ---------------------------------------------------------------------------------------------------------------
 
 
+@engines.ON_EVERY_GRAPH
 def test_a_worker_that_slept_through_a_purge_brings_nothing_back(client: MemoryClient, platform: Platform) -> None:
     id_ = client.save("Forget me.", entities=[ADA, BEN], relations=[MET]).id
     client.sync("entities", "embeddings")
@@ -134,6 +139,7 @@ def test_a_worker_that_slept_through_a_purge_brings_nothing_back(client: MemoryC
     agree(client)
 
 
+@engines.ON_EVERY_GRAPH
 def test_a_drain_whose_claims_fall_below_the_fence_claims_them_again_and_acknowledges_nothing_too_early(
     client: MemoryClient, settings: Settings
 ) -> None:
@@ -150,6 +156,7 @@ def test_a_drain_whose_claims_fall_below_the_fence_claims_them_again_and_acknowl
         agree(slow)
 
 
+@engines.ON_EVERY_GRAPH
 def test_a_refused_batch_raises_no_counter_and_writes_nothing(platform: Platform) -> None:
     platform.graph.prepare()
     row = {"id": "a", "revision": 1, "expect": -2, "props": {"id": "a", "revision": 1}}
@@ -167,6 +174,7 @@ def test_a_refused_batch_raises_no_counter_and_writes_nothing(platform: Platform
 # -- rollbacks under somebody's hands ------------------------------------------------------------------------------------
 
 
+@engines.ON_EVERY_GRAPH
 def test_a_rollback_between_claim_and_apply_that_the_counter_hides_is_noticed_at_settlement(
     client: MemoryClient, platform: Platform, settings: Settings
 ) -> None:
@@ -185,6 +193,7 @@ def test_a_rollback_between_claim_and_apply_that_the_counter_hides_is_noticed_at
     agree(client)
 
 
+@engines.ON_EVERY_GRAPH
 def test_a_batch_applied_before_a_rollback_settles_nothing_after_it(client: MemoryClient, platform: Platform, settings: Settings) -> None:
     client.save("The first.", wait="graph")
     before = platform.graph.marker().counter
@@ -214,6 +223,7 @@ def test_a_marker_given_twice_is_noticed_even_if_the_second_batch_wrote_no_row(c
     assert client.sync_state(saved).projections["graph"].owed
 
 
+@engines.ON_EVERY_GRAPH
 def test_a_rollback_between_two_statements_of_a_batch_is_noticed(
     client: MemoryClient, platform: Platform, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,6 +248,7 @@ def test_a_rollback_between_two_statements_of_a_batch_is_noticed(
     agree(client)
 
 
+@engines.ON_EVERY_GRAPH
 def test_counters_that_run_ahead_of_claims_are_no_rollback_of_the_record(client: MemoryClient, platform: Platform) -> None:
     """A batch takes up to three statements, so that a graph that was rebuilt often has counted further than its claims."""
     client.save("The first.", entities=[ADA, BEN], relations=[MET])

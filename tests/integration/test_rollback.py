@@ -11,65 +11,30 @@ import pytest
 
 from memory_pipelines import MemoryClient, Settings, embedded
 from memory_pipelines.domain.errors import Refused
+from memory_pipelines.ports import GraphTransport
 from memory_pipelines.services import maintenance, sync
-from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
 from tests import engines
-from tests.integration import drift, faults
+from tests.integration import drift, faults, graphs
 from tests.integration.test_kills import all_is_well, furnish, row
 from tests.integration.test_outages import drained
-
-INDEXES = "CALL db.indexes() YIELD label, properties RETURN label, properties"
-CONSTRAINTS = "CALL db.constraints() YIELD label, properties, status RETURN label, properties, status"
-
-
-def snapshot(settings: Settings, to: Path) -> Path:
-    """A copy of the graph's files as they are now."""
-    graph = engines.graph_server(settings)
-    graph._graph().client.connection.save()
-    graph.close()
-    return Path(shutil.copy(settings.home_path / "graph" / "dump.rdb", to / "older.rdb"))
-
-
-def put_back(settings: Settings, older: Path) -> None:
-    """`kill -9` the graph, replace its files by older ones, start it."""
-    faults.kill(settings, "graph")
-    shutil.copy(older, settings.home_path / "graph" / "dump.rdb")
-    faults.start(settings, "graph")
-
-
-def delete_graph(graph: FalkorTransport) -> None:
-    graph._graph().delete()
-
-
-def flush_server(graph: FalkorTransport) -> None:
-    graph._graph().client.connection.flushall()
-
-
-def schema(graph: FalkorTransport) -> list[str]:
-    return sorted(map(repr, [*graph.run(INDEXES), *graph.run(CONSTRAINTS)]))
-
-
-def shown(graph: FalkorTransport) -> list[str]:
-    """Everything in the graph but its marker."""
-    return sorted(map(repr, graph.run("MATCH (n) WHERE NOT n:Marker OPTIONAL MATCH (n)-[e]->() RETURN properties(n), properties(e)")))
-
 
 # -- the graph -----------------------------------------------------------------------------------------------------------
 
 
+@engines.ON_EVERY_GRAPH
 def test_an_older_snapshot_is_noticed_and_everything_lost_is_applied_again(
     survivor: MemoryClient, mortal: Settings, tmp_path: Path
 ) -> None:
     platform = survivor._platform
     survivor.save_many([row(n) for n in range(30)])
     survivor.sync()
-    older = snapshot(mortal, tmp_path)
+    older = graphs.snapshot(mortal, tmp_path)
     ids = furnish(survivor)
     survivor.sync()
     maintenance.maintain(platform)  # tombstones that the snapshot has as live memories are gone from the graph
     before = platform.graph.marker().counter
     assert not sync.wanted(platform, "graph").behind
-    put_back(mortal, older)
+    graphs.put_back(mortal, older)
     found = sync.wanted(platform, "graph")
     assert (found.behind, found.work, found.owed) == (True, True, 0)
     assert platform.graph.marker().counter < before
@@ -80,16 +45,17 @@ def test_an_older_snapshot_is_noticed_and_everything_lost_is_applied_again(
     all_is_well(survivor, ids)
 
 
+@engines.ON_EVERY_GRAPH
 def test_an_older_snapshot_in_the_middle_of_a_drain_is_noticed_by_that_drain(
     survivor: MemoryClient, mortal: Settings, tmp_path: Path
 ) -> None:
     survivor.save_many([row(n) for n in range(30)])
     survivor.sync()
-    older = snapshot(mortal, tmp_path)
+    older = graphs.snapshot(mortal, tmp_path)
     ids = furnish(survivor)
     survivor.sync("entities", "embeddings")
     for batch in (1, 3):
-        drained(survivor, "graph", batch, lambda: put_back(mortal, older))
+        drained(survivor, "graph", batch, lambda: graphs.put_back(mortal, older))
         assert not sync.wanted(survivor._platform, "graph").work
         survivor.save_many([row(n) | {"text": f"{n}: for the {batch}. time."} for n in range(60, 90)])
         survivor.sync("entities", "embeddings")
@@ -97,55 +63,59 @@ def test_an_older_snapshot_in_the_middle_of_a_drain_is_noticed_by_that_drain(
     all_is_well(survivor, ids)
 
 
-@pytest.mark.parametrize("wipe", [delete_graph, flush_server])
+@engines.ON_EVERY_GRAPH
+@pytest.mark.parametrize("wipe", [graphs.drop, graphs.flush])
 def test_an_emptied_graph_is_built_anew_with_its_indexes_and_constraints(
-    survivor: MemoryClient, mortal: Settings, wipe: Callable[[FalkorTransport], None]
+    survivor: MemoryClient, mortal: Settings, wipe: Callable[[GraphTransport], None]
 ) -> None:
     ids = furnish(survivor)
     survivor.sync()
     graph = engines.graph_server(mortal)
-    engines.until(lambda: "OPERATIONAL" in repr(schema(graph)) and "CONSTRUCTION" not in repr(schema(graph)), "the constraints hold")
-    before = schema(graph)
+    engines.until(lambda: graphs.constrained(graph), "the constraints hold")
+    before = graphs.schema(graph)
     wipe(graph)
     assert sync.wanted(survivor._platform, "graph").behind
     assert survivor.sync("graph")[0].rolled_back > 60
-    engines.until(lambda: schema(graph) == before, "indexes and constraints are back")
+    engines.until(lambda: graphs.schema(graph) == before, "indexes and constraints are back")
     all_is_well(survivor, ids)
     graph.close()
 
 
-@pytest.mark.parametrize("wipe", [delete_graph, flush_server])
+@engines.ON_EVERY_GRAPH
+@pytest.mark.parametrize("wipe", [graphs.drop, graphs.flush])
 def test_a_graph_that_is_emptied_in_the_middle_of_a_drain_is_built_by_that_drain(
-    survivor: MemoryClient, mortal: Settings, wipe: Callable[[FalkorTransport], None]
+    survivor: MemoryClient, mortal: Settings, wipe: Callable[[GraphTransport], None]
 ) -> None:
     ids = furnish(survivor)
     survivor.sync("entities", "embeddings")
     graph = engines.graph_server(mortal)
     drained(survivor, "graph", 2, lambda: wipe(graph))
     assert not sync.wanted(survivor._platform, "graph").work
-    engines.until(lambda: schema(graph).count("['Memory', ['id'], 'OPERATIONAL']") == 1, "the constraints are back")
+    engines.until(lambda: graphs.constrained(graph), "the constraints are back")
     all_is_well(survivor, ids)
     graph.close()
 
 
+@engines.ON_EVERY_GRAPH
 def test_a_graph_that_is_emptied_before_anything_was_settled_gets_its_indexes_too(survivor: MemoryClient, mortal: Settings) -> None:
     survivor._platform.graph.prepare()
     graph = engines.graph_server(mortal)
-    before = schema(graph)
-    flush_server(graph)
+    before = graphs.schema(graph)
+    graphs.flush(graph)
     ids = furnish(survivor)
     survivor.sync()
-    engines.until(lambda: schema(graph) == before, "indexes and constraints are there")
+    engines.until(lambda: graphs.schema(graph) == before, "indexes and constraints are there")
     all_is_well(survivor, ids)
     graph.close()
 
 
+@engines.ON_EVERY_GRAPH
 def test_the_counter_rises_only_after_everything_lost_is_owed(survivor: MemoryClient, mortal: Settings) -> None:
     ids = furnish(survivor)
     survivor.sync()
     graph = engines.graph_server(mortal)
     settled = survivor._platform.graph.marker().counter
-    delete_graph(graph)
+    graphs.drop(graph)
     faults.killed_at(mortal, "graph.lost_owed", "sync.drain(client._platform, 'graph')")
     assert survivor._platform.graph.marker().counter < settled
     assert survivor.status().owed["graph"] >= len(ids)
@@ -171,6 +141,7 @@ def test_engines_that_all_crash_at_once_come_back_in_any_order(survivor: MemoryC
 # -- the record ----------------------------------------------------------------------------------------------------------
 
 
+@engines.ON_EVERY_GRAPH
 def test_a_record_that_was_rolled_back_is_noticed_and_the_graph_stays_closed_until_it_is_emptied(mortal: Settings, tmp_path: Path) -> None:
     data, older = mortal.home_path / "postgres" / "data", tmp_path / "older"
     with MemoryClient.from_env(mortal) as client:
@@ -190,7 +161,7 @@ def test_a_record_that_was_rolled_back_is_noticed_and_the_graph_stays_closed_unt
     graph = engines.graph_server(mortal)
     with MemoryClient.from_env(mortal) as client:
         client.save("Saved after the restore.", key="row-4")
-        before = shown(graph)
+        before = graphs.shown(graph)
         for _ in range(3):
             with pytest.raises(Refused) as error:
                 client.sync("graph")
@@ -202,9 +173,9 @@ def test_a_record_that_was_rolled_back_is_noticed_and_the_graph_stays_closed_unt
         with pytest.raises(Refused) as refused:
             client.save("Nor does waiting help.", wait="graph", timeout=1)
         assert [client.get(id_).text for id_ in refused.value.detail["ids"]] == ["Nor does waiting help."]
-        assert shown(graph) == before
+        assert graphs.shown(graph) == before
         assert not client.audit(deep=True).clean
-        delete_graph(graph)
+        graphs.drop(graph)
         client.sync()
         ids = [memory.id for memory in client.list(limit=1000)]
         assert len(ids) == 41
@@ -212,6 +183,7 @@ def test_a_record_that_was_rolled_back_is_noticed_and_the_graph_stays_closed_unt
     graph.close()
 
 
+@engines.ON_EVERY_GRAPH
 def test_a_record_that_was_rolled_back_is_noticed_even_when_nothing_is_owed(survivor: MemoryClient, mortal: Settings) -> None:
     furnish(survivor)
     survivor.sync()
