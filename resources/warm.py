@@ -26,6 +26,7 @@ PRELOADED = (
     MODULE,
     "memory_pipelines.embedded",
     "memory_pipelines.models",
+    "memory_pipelines.stores.graph.bolt_transport",
     "memory_pipelines.stores.graph.falkor_transport",
     "memory_pipelines.stores.graph.store",
     "memory_pipelines.stores.postgres.migrate",

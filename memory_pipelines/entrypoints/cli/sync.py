@@ -55,6 +55,9 @@ def status(json: options.Json = False) -> None:
         if found.parked:
             output.say(f"[yellow]{found.parked:,} parked[/yellow]: they failed for a reason of their own; see the Dagster UI.")
         output.table("Engines", ("engine", "answers", "what it is"), [_engine(name, facts) for name, facts in found.engines.items()])
+        for name, facts in found.engines.items():
+            for warning in facts.get("warnings", ()):
+                output.say(f"[yellow]{name}[/yellow]: {output.visible(warning)}")
     if not all(facts.get("ok") for facts in found.engines.values()):
         raise typer.Exit(errors.FAILED)
 
