@@ -124,12 +124,10 @@ def empty(settings: Settings) -> None:
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
         )
         connection.execute("drop schema if exists memory cascade")
-    with redis.Redis.from_url(addresses.redis_url) as server:
-        server.flushall()
-    if settings.graph_url is None:
-        with redis.Redis.from_url(addresses.graph_url) as server:  # FalkorDB is a Redis too, and a graph is a key of it
+    for url in (addresses.redis_url, addresses.graph_url):  # FalkorDB is a Redis too, and a graph is a key of it
+        with redis.Redis.from_url(url) as server:
             server.flushall()
-    else:
+    if settings.graph_url is not None:
         with closing(bolt_server(settings)) as graph:
             graph.run("MATCH (n) DETACH DELETE n", write=True)
 

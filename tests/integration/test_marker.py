@@ -144,7 +144,7 @@ def test_a_drain_whose_claims_fall_below_the_fence_claims_them_again_and_acknowl
     client: MemoryClient, settings: Settings
 ) -> None:
     client.close()
-    with MemoryClient.from_env(engines.settings_for(settings.home, batch_rows=5)) as slow, engines.redis_server(settings) as server:
+    with MemoryClient.from_env(settings.model_copy(update={"batch_rows": 5})) as slow, engines.redis_server(settings) as server:
         ids = [slow.save(f"{n}.", entities=[ADA]).id for n in range(40)]
         slow.sync("entities", "embeddings")
         drained(slow, "graph", 2, lambda: slow._platform.graph.raise_fence(int(slow._platform.record.maintain("claim", limit=1)["done"])))
