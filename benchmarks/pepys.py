@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -117,17 +118,27 @@ def _bare_graph(platform: Platform) -> float:
         for row in rows:
             if row.state is not None:
                 claimed[row.kind].append({"id": row.id, **row.state, "mentions": graph.mentions(row.state.get("mentions", ""))})
-    transport = type(platform.graph._transport)(f"unix://{platform.graph._transport._where}", "floor")  # type: ignore[attr-defined]
-    for statement in ("CREATE INDEX FOR (m:Memory) ON (m.id)", "CREATE INDEX FOR (e:Entity) ON (e.id)"):
+    ours: Any = platform.graph._transport  # type: ignore[attr-defined]
+    if ours.dialect == "falkordb":
+        transport, merge = type(ours)(f"unix://{ours._where}", "floor"), _MERGE
+        schema = ["CREATE INDEX FOR (m:Memory) ON (m.id)", "CREATE INDEX FOR (e:Entity) ON (e.id)"]
+    else:  # one database, so under labels of its own
+        transport, merge = ours, {kind: re.sub(r":(Memory|Entity) ", r":Floor\1 ", statement) for kind, statement in _MERGE.items()}
+        schema = [f"CREATE CONSTRAINT IF NOT EXISTS FOR (n:Floor{label}) REQUIRE n.id IS UNIQUE" for label in ("Memory", "Entity")]
+    for statement in schema:
         transport.schema(statement)
 
     def load() -> None:
         for kind, rows in claimed.items():
             for start in range(0, len(rows), 1000):
-                transport.run(_MERGE[kind], {"rows": rows[start : start + 1000]}, write=True)
+                transport.run(merge[kind], {"rows": rows[start : start + 1000]}, write=True)
 
     took, _ = ground.seconds(load)
-    transport.run("MATCH (n) DETACH DELETE n", write=True)
-    transport.close()
+    if transport is ours:
+        for label in ("FloorMemory", "FloorEntity"):
+            transport.run(f"MATCH (n:{label}) DETACH DELETE n", write=True)
+    else:
+        transport.run("MATCH (n) DETACH DELETE n", write=True)
+        transport.close()
     sync.drain(platform, "graph", quiet_seconds=0)
     return took
