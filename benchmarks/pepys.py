@@ -63,7 +63,8 @@ def _round(settings: Settings) -> list[dict[str, Any]]:
         texts += _entity_names(settings)
         floor, _ = ground.seconds(lambda: [platform.embedder.embed(texts[start : start + 2000]) for start in range(0, len(texts), 2000)])
         took, drained = ground.seconds(lambda: sync.drain(platform, "embeddings", quiet_seconds=0))
-        rows.append(_row("embeddings", len(texts), took, floor, "the embedder alone, same texts"))
+        rows.append(_row("embeddings", len(texts), took, floor, "our embedder alone, same texts"))
+        rows.append(_row("embeddings", len(texts), took, _model_alone(texts), "WordLlama's own embed(), same texts"))
         took, drained = ground.seconds(lambda: sync.drain(platform, "graph", quiet_seconds=0))
         floor = _bare_graph(platform)
         rows.append(_row("graph", drained.done, took, floor, "bare UNWIND … MERGE, batches of 1,000"))
@@ -106,6 +107,18 @@ def _bare_import(settings: Settings, prepared: list[tuple[list[dict[str, Any]], 
 def _entity_names(settings: Settings) -> list[str]:
     with ground.database(settings) as connection:
         return [name for (name,) in connection.execute("select name from memory.entities where deleted_at is null").fetchall()]
+
+
+def _model_alone(texts: list[str]) -> float:
+    """The model as its package embeds: what a program without our pooling would wait for."""
+    from memory_pipelines.models.embedders.wordllama import _model
+
+    model = _model()
+    model.tokenizer.enable_padding()
+    try:
+        return ground.seconds(lambda: model.embed(texts, norm=True))[0]
+    finally:
+        model.tokenizer.no_padding()
 
 
 def _bare_graph(platform: Platform) -> float:

@@ -66,7 +66,8 @@ class CypherGraph:
         answer = self._transport.run(statements("batches")[name], parameters, write=True)
         if not answer:
             return Applied(None)
-        return Applied(int(answer[0][0]), sum(1 for row in answer if row[2]), tuple(str(row[1]) for row in answer if not row[2]))
+        marker, offered, refused = answer[0]
+        return Applied(int(marker), int(offered) - len(refused), tuple(str(id_) for id_ in refused))
 
     def marker(self) -> Marker:
         """The marker as it stands; all zero in an empty graph."""

@@ -5,8 +5,8 @@
 //   counter >= $settled   else the graph was rolled back below what the record has settled
 //   fence   <= $claim     else this worker slept while tombstones were purged
 //   claim   <= $issued    else the record was rolled back: the graph has met claims it never issued
-// A refused batch raises no counter, writes no row and returns no row. An accepted one returns one row per subject, so
-// that "marker refused" and "rows refused" cannot be confused.
+// A refused batch raises no counter, writes no row and returns no row. An accepted one returns one row with the ids that
+// it refused, so that "marker refused" and "rows refused" cannot be confused.
 //
 // A row is written when the target is not newer; an equal one is written again, whole. `expect` is the revision of a
 // target ahead of the record that a repair has seen (-2 for none).
@@ -30,14 +30,14 @@ FOREACH (one IN CASE WHEN fresh THEN [1] ELSE [] END | SET m = r.props)
 FOREACH (e IN CASE WHEN fresh THEN r.mentions ELSE [] END |
   MERGE (x:Entity {id: e.entity})
   CREATE (m)-[:MENTIONS {dh: e.dh, dl: e.dl}]->(x))
-RETURN k.counter AS marker, r.id AS id, fresh AS written
+RETURN k.counter AS marker, count(r) AS offered, collect(CASE WHEN fresh THEN null ELSE r.id END) AS refused
 
 // name: apply_entity
 {{guard}}
 MERGE (e:Entity {id: r.id})
 WITH k, e, r, (coalesce(e.revision, -1) <= r.revision OR e.revision = r.expect) AS fresh
 FOREACH (one IN CASE WHEN fresh THEN [1] ELSE [] END | SET e = r.props)
-RETURN k.counter AS marker, r.id AS id, fresh AS written
+RETURN k.counter AS marker, count(r) AS offered, collect(CASE WHEN fresh THEN null ELSE r.id END) AS refused
 
 // name: apply_relation
 {{guard}}
@@ -51,7 +51,7 @@ FOREACH (o IN CASE WHEN fresh THEN olds ELSE [] END | DELETE o)
 FOREACH (one IN CASE WHEN fresh THEN [1] ELSE [] END |
   CREATE (s)-[n:RELATES_TO]->(t)
   SET n = r.props)
-RETURN k.counter AS marker, r.id AS id, fresh AS written
+RETURN k.counter AS marker, count(r) AS offered, collect(CASE WHEN fresh THEN null ELSE r.id END) AS refused
 
 // A tombstone of a relation is kept on the edge, where there are nodes to carry it: it never makes nodes. An edge that
 // somebody drew to a node of another label is removed too.
@@ -67,7 +67,7 @@ FOREACH (o IN CASE WHEN fresh THEN olds ELSE [] END | DELETE o)
 FOREACH (one IN CASE WHEN fresh AND s IS NOT NULL AND t IS NOT NULL THEN [1] ELSE [] END |
   CREATE (s)-[n:RELATES_TO]->(t)
   SET n = r.props)
-RETURN k.counter AS marker, r.id AS id, fresh AS written
+RETURN k.counter AS marker, count(r) AS offered, collect(CASE WHEN fresh THEN null ELSE r.id END) AS refused
 
 // What nobody can name by ids of ours: nodes and edges whose id is missing, empty or no string, and edges from or to such nodes or
 // from nodes of another label.
@@ -87,4 +87,4 @@ FOREACH (x IN relations | DELETE x)
 FOREACH (x IN mentions | DELETE x)
 FOREACH (x IN memories | DETACH DELETE x)
 FOREACH (x IN entities | DETACH DELETE x)
-RETURN k.counter AS marker, r.id AS id, true AS written
+RETURN k.counter AS marker, count(r) AS offered, [] AS refused
