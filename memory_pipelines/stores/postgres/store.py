@@ -6,7 +6,8 @@ A new use case is a function in `sql/functions`, a line here and a line in `port
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +30,7 @@ from memory_pipelines.domain.vectors import format_vectors
 from memory_pipelines.ports import RecordTransport, VectorRow
 
 _STAGE_FROM = 50  # vectors; below, one call is faster than two
+_NUMBERS_PER_CALL = 150_000  # of vectors that go with the call: about 2 MB of text, stored in a fraction of a second
 
 
 class PostgresRecord:
@@ -164,16 +166,18 @@ class PostgresRecord:
         return {**answer, "touched": _refs(answer["touched"])}
 
     def store_embeddings(self, rows: Sequence[Mapping[str, Any]], vectors: Sequence[VectorRow], *, generation: int) -> Mapping[str, Any]:
-        """Store vectors and settle. Many go ahead by COPY where the transport can; few go as text with the call."""
-        payload: dict[str, Any] = {"rows": list(rows), "generation": generation, "vectors": []}
+        """Store vectors and settle. Many go ahead by COPY where the transport can; else they go as text with as many calls as it takes."""
         batch = str(uuid.uuid4())
         if len(vectors) >= _STAGE_FROM and self._transport.stage(batch, vectors):
             reach("embeddings.staged")
-            payload |= {"staged": batch, "staged_rows": len(vectors)}
-        else:
-            texts = format_vectors([vector for _, _, _, vector in vectors])
-            payload["vectors"] = [{"k": kind, "i": id_, "n": n, "v": text} for (kind, id_, n, _), text in zip(vectors, texts, strict=True)]
-        return dict(self._call("memory_store_embeddings_v1", payload))
+            staged = {"rows": list(rows), "generation": generation, "vectors": [], "staged": batch, "staged_rows": len(vectors)}
+            return dict(self._call("memory_store_embeddings_v1", staged))
+        answer: Counter[str] = Counter(stored=0, superseded=0)
+        for part, its_vectors in _parts(rows, vectors):
+            texts = format_vectors([vector for _, _, _, vector in its_vectors])
+            body = [{"k": kind, "i": id_, "n": n, "v": text} for (kind, id_, n, _), text in zip(its_vectors, texts, strict=True)]
+            answer.update(self._call("memory_store_embeddings_v1", {"rows": part, "generation": generation, "vectors": body}))
+        return dict(answer)
 
     def generation(self, model: str, dimensions: int) -> int:
         """The active generation for this model; made on first use."""
@@ -239,6 +243,26 @@ class PostgresRecord:
     def verdicts(self, limit: int) -> list[dict[str, Any]]:
         """Stored verdicts, newest first."""
         return self._call("memory_verdicts_v1", {"limit": limit})  # type: ignore[no-any-return]
+
+
+def _parts(rows: Sequence[Mapping[str, Any]], vectors: Sequence[VectorRow]) -> Iterator[tuple[list[Mapping[str, Any]], list[VectorRow]]]:
+    """Rows with their vectors, in parts that a call can carry. All vectors of a row stay with it: they are stored and settled together."""
+    of: dict[tuple[str, str], list[VectorRow]] = {}
+    for vector in vectors:
+        of.setdefault(vector[:2], []).append(vector)
+    part: list[Mapping[str, Any]] = []
+    its_vectors: list[VectorRow] = []
+    numbers = 0
+    for row in rows:
+        own = of.get((row["kind"], row["id"]), [])
+        size = sum(len(vector) for _, _, _, vector in own)
+        if part and numbers + size > _NUMBERS_PER_CALL:
+            yield part, its_vectors
+            part, its_vectors, numbers = [], [], 0
+        part.append(row)
+        its_vectors += own
+        numbers += size
+    yield part, its_vectors
 
 
 def given(entities: Sequence[models.EntityMention], relations: Sequence[models.RelationMention]) -> dict[str, Any] | None:
