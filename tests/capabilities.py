@@ -9,6 +9,7 @@ Must stay out: starting anything; a probe only looks.
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,12 +25,18 @@ def _embedded() -> str | None:
     return f"no wheel of {' and '.join(missing)} is installed here" if missing else None
 
 
+def _supabase() -> str | None:
+    missing = [name for name in ("node", "npm") if shutil.which(name) is None]
+    return f"{' and '.join(missing)} cannot be found" if missing else _embedded()
+
+
 def _pepys() -> str | None:
     return None if PEPYS.is_file() else f"{PEPYS} is not there; MEMORY_TESTS_PEPYS names it elsewhere"
 
 
 PROBES: dict[str, Callable[[], str | None]] = {
     "embedded": _embedded,  # the servers that start themselves: Postgres, Redis, FalkorDB
+    "supabase": _supabase,  # Supabase's light server, on the embedded Postgres; npm fetches it once
     "pepys": _pepys,  # the diary that the benchmarks use
 }
 

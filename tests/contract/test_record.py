@@ -23,19 +23,30 @@ from memory_pipelines.domain.models import PROJECTIONS, EntityMention, Links, Me
 from memory_pipelines.ports import RecordStore
 from memory_pipelines.services import maintenance
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.stores.postgres.migrate import migrate
 from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
+from memory_pipelines.stores.postgres.rpc_transport import RpcTransport
 from memory_pipelines.stores.postgres.store import PostgresRecord
 from tests import engines
 
-TRANSPORTS = ["psycopg"]
+TRANSPORTS = ["psycopg", "rest"]
 
 
 @pytest.fixture(params=TRANSPORTS)
-def record(request: pytest.FixtureRequest, platform: Platform, settings: Settings) -> Iterator[RecordStore]:
+def transport(request: pytest.FixtureRequest) -> str:
+    """Which transport a test runs on."""
+    return str(request.param)
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest, transport: str, platform: Platform, settings: Settings) -> Iterator[RecordStore]:
     """An empty record behind each transport."""
-    assert request.param == "psycopg"
     assert platform.record.namespaces() == []
-    store = PostgresRecord(PsycopgTransport(wiring.database_url(settings)))
+    if transport == "rest":
+        server = request.getfixturevalue("supabase")
+        store = PostgresRecord(RpcTransport(server.url, server.secret_key))
+    else:
+        store = PostgresRecord(PsycopgTransport(wiring.database_url(settings)))
     yield store
     store.close()
 
@@ -94,15 +105,18 @@ def test_connections_that_the_server_cut_are_replaced(record: RecordStore, setti
     assert engines.at_once(*[lambda: record.namespaces()] * 5) == [[]] * 5
 
 
-def test_a_record_that_is_not_there_is_unavailable_soon(record: RecordStore) -> None:
-    del record
-    store = PostgresRecord(PsycopgTransport("postgresql://postgres:hunter2@127.0.0.1:1/memory", timeout=0.3))
+def test_a_record_that_is_not_there_is_unavailable_soon(transport: str) -> None:
+    store = PostgresRecord(
+        PsycopgTransport("postgresql://postgres:hunter2@127.0.0.1:1/memory", timeout=0.3)
+        if transport == "psycopg"
+        else RpcTransport("http://127.0.0.1:1", "sb_secret_hunter2", timeout=0.3)
+    )
     started = time.monotonic()
     with pytest.raises(Unavailable) as error:
         store.namespaces()
     assert (error.value.code, error.value.retryable) == ("record_unavailable", True)
     assert "hunter2" not in error.value.message
-    assert time.monotonic() - started < 1.5  # it waited for a connection once, not once a try
+    assert time.monotonic() - started < 2.5  # it waited for a connection once, not once a try
     store.close()
 
 
@@ -473,9 +487,12 @@ class Writes(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(settings: Settings) -> Iterator[Callable[[], Writes]]:
+def machine(request: pytest.FixtureRequest, transport: str, settings: Settings) -> Iterator[Callable[[], Writes]]:
     """Machines on one empty platform without an extractor, so that the given links are all there are."""
     engines.empty(settings)
+    if transport == "rest":
+        settings = request.getfixturevalue("rest_settings")
+        migrate(request.getfixturevalue("supabase").database_url)  # over REST nobody does
     platform = wiring.open_platform(settings.model_copy(update={"extractor": "none"}))
     yield partial(Writes, MemoryClient(platform), platform)
     platform.close()

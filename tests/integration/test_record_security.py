@@ -29,7 +29,8 @@ def database(platform: Platform, settings: Settings) -> Iterator[psycopg.Connect
     with engines.connect(settings) as connection:
         connection.execute("drop schema if exists memory cascade")
         for role in ROLES:
-            connection.execute(sql.SQL("create role {} nologin noinherit").format(sql.Identifier(role)))
+            if not names(connection, f"select rolname from pg_roles where rolname = '{role}'"):
+                connection.execute(sql.SQL("create role {} nologin noinherit").format(sql.Identifier(role)))
         connection.execute("alter role service_role bypassrls")
         connection.execute("grant usage on schema public to anon, authenticated, service_role")
         connection.execute("alter default privileges in schema public grant execute on functions to anon, authenticated, service_role")
@@ -41,8 +42,8 @@ def database(platform: Platform, settings: Settings) -> Iterator[psycopg.Connect
         finally:
             connection.execute("reset role")
             connection.execute("drop owned by anon, authenticated, service_role")
-            for role in ROLES:
-                connection.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+            for role in ROLES:  # they stay, as every migration wants them, but nobody logs in as them any more
+                connection.execute(sql.SQL("alter role {} nologin").format(sql.Identifier(role)))
 
 
 def names(connection: psycopg.Connection[Any], query: str) -> list[str]:
@@ -148,6 +149,17 @@ def test_the_services_role_is_all_that_a_client_needs(database: psycopg.Connecti
         assert len(service.search("notes of a mathematician", limit=100)) == 100
         assert len(service.related("Ada Lovelace").memories) == 20
         assert service.status().parked == 0
+
+
+def test_the_roles_are_made_where_they_are_missing(database: psycopg.Connection[Any], settings: Settings) -> None:
+    database.execute("drop owned by anon, authenticated, service_role")
+    for role in ROLES:
+        database.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+    database.execute("drop schema memory cascade")
+    migrate(database_url(settings))
+    assert names(database, f"select rolname::text from pg_roles where rolname in {ROLES} and not rolcanlogin order by 1") == list(ROLES)
+    assert names(database, f"select p.proname {CALLABLE} and not has_function_privilege('service_role', p.oid, 'execute')") == []
+    assert names(database, f"select p.proname {CALLABLE} and has_function_privilege('authenticated', p.oid, 'execute')") == []
 
 
 # -- migrations ----------------------------------------------------------------------------------------------------------
