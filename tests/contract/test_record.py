@@ -93,6 +93,41 @@ def test_a_task_or_value_that_makes_no_sense_is_invalid(record: RecordStore) -> 
         record.get(id="no uuid")
 
 
+def test_a_value_that_the_record_cannot_read_is_invalid(record: RecordStore) -> None:
+    saved(record, "a")
+    for after in (["yesterdayish", str(uuid7())], ["2026-01-01T00:00:00+00:00", "no uuid"], ["99999-01-01T25:00:00Z", str(uuid7())]):
+        with pytest.raises(InvalidInput) as error:
+            record.page({"namespace": "default", "limit": 1, "after": after})
+        assert error.value.code == "value_invalid"
+
+
+@pytest.mark.parametrize("state", ["40001", "40P01", "55P03", "53300"])
+def test_what_may_succeed_the_next_time_is_tried_again_and_not_for_ever(record: RecordStore, settings: Settings, state: str) -> None:
+    with engines.connect(settings) as connection:
+        connection.execute("create sequence memory.tries")  # keeps counting when a transaction is undone
+        connection.execute(
+            f"""create or replace function public.memory_namespaces_v1(input text) returns jsonb
+            language plpgsql security definer as $$ begin
+              if nextval('memory.tries') in (3, 9) then return '["at last"]'; end if;
+              raise exception using errcode = '{state}', message = 'not now';
+            end $$"""
+        )
+        assert record.namespaces() == ["at last"]
+        with pytest.raises(Unavailable) as error:
+            record.namespaces()
+        assert (error.value.code, error.value.retryable) == ("record_unavailable", True)
+        assert connection.execute("select last_value from memory.tries").fetchone() == (8,)  # five tries more
+
+
+def test_texts_and_numbers_come_back_as_they_went(record: RecordStore) -> None:
+    text = "“Zoë” said: \\n is no line.\n\tThis is 😀 — and \u2028 too. '; drop table x; --"
+    metadata = {"big": 2**53 - 1, "small": -0.25, "deep": {"list": [1, None, True, "1"]}, "": "", "ключ": "值", "long": "x" * 10_000}
+    (result,) = record.save([item(text, metadata=metadata, namespace="ünï/cödé", key="a?b&c=d#e")])
+    found = record.get(key="a?b&c=d#e", namespace="ünï/cödé")
+    assert (found.id, found.text, found.metadata) == (result.id, text, metadata)
+    assert record.namespaces() == ["ünï/cödé"]
+
+
 def test_more_threads_than_connections_are_served(record: RecordStore) -> None:
     results = engines.at_once(*[partial(saved, record, f"note {n}") for n in range(40)])
     assert len({ids[0] for ids in results}) == 40

@@ -57,6 +57,8 @@ class RpcTransport:
 
     def call(self, function: str, payload: Mapping[str, Any]) -> Any:
         """See `ports.RecordTransport.call`."""
+        if self._http.is_closed:
+            raise Unavailable("record_unavailable", "This connection was closed; open a new client with MemoryClient.from_env().")
         argument = {"input": json.dumps(payload, ensure_ascii=False, separators=(",", ":"))}
         try:
             for attempt in Retrying(
