@@ -19,6 +19,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from memory_pipelines.domain.errors import ConfigurationError, Unavailable
 
+MIGRATIONS_TABLE = (
+    "create table if not exists memory.migrations (version integer primary key, name text not null,"
+    " applied_at timestamptz not null default now())"
+)
 _LOCK = 0x6D656D6F72  # any number, the same for all of us: only one process migrates at a time
 
 
@@ -53,15 +57,15 @@ def migrate(url: str, *, end_user_reads: bool | None = None) -> Migrated:
         Unavailable: `record_unavailable`
         ConfigurationError: `schema_newer` for a schema that a later release made, `migration_failed` when Postgres refused.
     """
-    release = _release()
+    newest = release()
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
             present = _state(connection)
-            if present == release.goal(present, end_user_reads):
+            if present == newest.goal(present, end_user_reads):
                 return Migrated((), present.version, functions=False, end_user_reads=bool(present.end_user_reads))
             with connection.transaction():
                 connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
-                return _apply(connection, release, end_user_reads)
+                return _apply(connection, newest, end_user_reads)
     except psycopg.OperationalError as error:
         raise Unavailable("record_unavailable", f"Postgres at {_where(url)} did not answer: {_reason(error)}. Is it running?") from None
     except psycopg.Error as error:
@@ -71,7 +75,7 @@ def migrate(url: str, *, end_user_reads: bool | None = None) -> Migrated:
 
 
 @dataclass(frozen=True, slots=True)
-class _Release:
+class Release:
     """The SQL of this release: name and text of each file."""
 
     migrations: list[tuple[str, str]]
@@ -83,44 +87,48 @@ class _Release:
         """What a database shall have that has `present` now."""
         opened = bool(present.end_user_reads) if end_user_reads is None else end_user_reads
         newest = int(self.migrations[-1][0].split("_")[0])
-        return _State(newest, _digest(*(text for _, text in self.functions)), _digest(self.grant) if opened else "")
+        return _State(newest, self.functions_digest, _digest(self.grant) if opened else "")
+
+    @property
+    def functions_digest(self) -> str:
+        """What a database remembers of the functions that it has."""
+        return _digest(*(text for _, text in self.functions))
 
 
-def _release() -> _Release:
+def release() -> Release:
+    """What this release brings."""
     (_, grant), (_, withdraw) = _files("end_user_reads")
-    return _Release(_files("migrations"), _files("functions"), grant, withdraw)
+    return Release(_files("migrations"), _files("functions"), grant, withdraw)
 
 
-def _apply(connection: psycopg.Connection, release: _Release, end_user_reads: bool | None) -> Migrated:
+def _apply(connection: psycopg.Connection, newest: Release, end_user_reads: bool | None) -> Migrated:
     """Bring what is there, read again under the lock, to the release's goal."""
     present = _state(connection)
-    goal = release.goal(present, end_user_reads)
+    goal = newest.goal(present, end_user_reads)
     if present.version > goal.version:
         raise ConfigurationError(
             "schema_newer",
             f"The database has schema {present.version}, this release knows {goal.version}: install the release that made it.",
         )
+    connection.execute("set local search_path = public, extensions")  # hosted projects have pgvector in the latter
     applied = []
-    for name, text in release.migrations:
+    for name, text in newest.migrations:
         if int(name.split("_")[0]) > present.version:
             connection.execute(text.encode())
             applied.append(name)
-    connection.execute(
-        "create table if not exists memory.migrations (version integer primary key, name text not null,"
-        " applied_at timestamptz not null default now())"
-    )
+    connection.execute(MIGRATIONS_TABLE)
     for name in applied:
         connection.execute("insert into memory.migrations (version, name) values (%s, %s)", [int(name.split("_")[0]), name])
     replaced = present.functions != goal.functions
     if replaced:
-        for _, text in release.functions:
+        for _, text in newest.functions:
             connection.execute(text.encode())
         _remember(connection, "functions", goal.functions)
     if goal.end_user_reads and (replaced or present.end_user_reads != goal.end_user_reads):
-        connection.execute(release.grant.encode())
+        connection.execute(newest.grant.encode())
         _remember(connection, "end_user_reads", goal.end_user_reads)
     elif present.end_user_reads and not goal.end_user_reads:
-        connection.execute(release.withdraw.encode())
+        connection.execute(newest.withdraw.encode())
         _remember(connection, "end_user_reads", "")
     connection.execute("notify pgrst, 'reload schema'")
     return Migrated(tuple(applied), goal.version, functions=replaced, end_user_reads=bool(goal.end_user_reads))
