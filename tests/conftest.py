@@ -74,6 +74,12 @@ def supabase(home: Path) -> Iterator[Supabase]:
     from memory_pipelines.wiring import database_url
     from tests import engines, supabase_server
 
+    try:
+        supabase_server.installed()
+    except RuntimeError as problem:
+        if "supabase" in capabilities.required():
+            raise
+        pytest.skip(f"needs supabase: {problem}")
     url = database_url(engines.settings_for(home))
     migrate(url)
     with supabase_server.running(url) as server:

@@ -39,8 +39,9 @@ def url(client: MemoryClient, settings: Settings) -> Iterator[str]:
 
 
 @pytest.fixture
-def server(url: str) -> Iterator[Callable[[], Supabase]]:
-    """Starts a light server, which then knows the functions that there are."""
+def server(url: str, supabase: Supabase) -> Iterator[Callable[[], Supabase]]:
+    """Starts another light server, which then knows the functions that there are."""
+    del supabase  # it can be had here
     running = []
 
     def start() -> Supabase:
