@@ -23,11 +23,14 @@ from memory_pipelines.domain.models import (
     SyncState,
 )
 
-VectorRow = tuple[str, str, int, Sequence[float]]  # kind, id, passage, unit-length float32 row
+Vectors = Sequence[Sequence[float]]  # unit-length float32 rows
 
 
 class RecordTransport(Protocol):
     """Calls one versioned SQL function. The seam between psycopg and PostgREST."""
+
+    binary: bool
+    """Whether vectors can go beside the JSON; else they go in it, as text."""
 
     def call(self, function: str, payload: Mapping[str, Any]) -> Any:
         """Call `public.<function>(payload::text)` and return its decoded `jsonb`.
@@ -38,9 +41,8 @@ class RecordTransport(Protocol):
         """
         ...
 
-    def stage(self, batch: str, rows: Sequence[VectorRow]) -> bool:
-        """Bring vectors into `memory.staged_vectors` under `batch`. False where the transport has no bulk path; the vectors
-        then go with the call."""
+    def call_with_vectors(self, function: str, payload: Mapping[str, Any], vectors: Vectors) -> Any:
+        """The same, of a function that takes vectors beside the JSON, as binary. Only where `binary` is true."""
         ...
 
     def close(self) -> None: ...
@@ -216,13 +218,11 @@ class RecordStore(Protocol):
         holder: str | None = None, lease_seconds: float = 30.0,
     ) -> Claim: ...  # fmt: skip
 
-    def settle_graph(self, rows: Sequence[Mapping[str, Any]], *, claim: int) -> Mapping[str, int]: ...
+    def settle_graph(self, rows: Sequence[Mapping[str, Any]], *, claim: int, markers: Sequence[int]) -> Mapping[str, int]: ...
 
     def store_links(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]: ...
 
-    def store_embeddings(
-        self, rows: Sequence[Mapping[str, Any]], vectors: Sequence[VectorRow], *, generation: int
-    ) -> Mapping[str, Any]: ...
+    def store_embeddings(self, rows: Sequence[Mapping[str, Any]], vectors: Vectors, *, generation: int) -> Mapping[str, Any]: ...
 
     def generation(self, model: str, dimensions: int) -> int: ...
 

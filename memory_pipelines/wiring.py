@@ -160,7 +160,7 @@ def _open_record(settings: Settings) -> RecordStore:
         from memory_pipelines.stores.postgres.migrate import migrate
 
         migrate(url)  # the embedded record is ours alone: its schema follows the code
-    return PostgresRecord(PsycopgTransport(url))
+    return PostgresRecord(PsycopgTransport(url, prepare=settings.database_url is None))
 
 
 def _open_graph(settings: Settings) -> GraphStore:

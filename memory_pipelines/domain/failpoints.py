@@ -18,7 +18,6 @@ POINTS = frozenset({
     "sync.claimed",  # rows are claimed, nothing is computed
     "sync.computed",  # … computed, nothing is stored
     "entities.stored",  # stored and settled in one transaction; nothing is published or acknowledged
-    "embeddings.staged",  # many vectors are in the record's waiting room, not yet stored
     "embeddings.stored",
     "graph.applied",  # the graph has it, nothing is settled
     "graph.lost_owed",  # after a rollback: what was lost is owed again, the counter is still below

@@ -3,7 +3,7 @@
 A drain takes ids from its consumer group, then what has been owed longer than the budget straight from the ledger; when
 the stream is silent or gone, it takes whatever is owed. Events say what to look at, never what to write: each batch reads
 the present state, so order, duplicates and replays do not matter. Stream entries are acknowledged after their rows are
-settled. While one batch is stored, the next one is computed and the one after is claimed.
+settled. While one batch is settled, the next is written, the one after computed, and the one after that claimed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from memory_pipelines.domain.models import PROJECTIONS, Claim, DrainResult, Ref
 from memory_pipelines.ports import StreamEntry
 from memory_pipelines.services import embeddings, entities, graph
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.services.projection import Batch, MarkerMoved, Stored
+from memory_pipelines.services.projection import Batch, MarkerMoved, Settle, Stored
 
 _PATIENCE_SECONDS = 15.0  # a dependency that is down is tried again for so long before the drain fails
 _ENTRIES = 200  # of the stream, a read
@@ -33,7 +33,7 @@ _CONSUMER = "drain"  # one name for all: Redis keeps every name for ever
 REFS_PER_BATCH = {"entities": 500, "embeddings": 400}  # texts per call; the graph takes `batch_rows`
 
 Compute = Callable[[Platform, Claim], Batch]
-Store = Callable[[Platform, Batch], Stored]
+Store = Callable[[Platform, Batch], Settle]
 Progress = Callable[[int, int], None]
 
 
@@ -109,16 +109,16 @@ def drain(
 
 
 class _Drain:
-    """One drain. Three batches are under way at once: one is claimed, one computed (in this thread), one stored."""
+    """One drain. Four batches are under way at once: one is claimed, one computed (in this thread), one written, one settled."""
 
     def __init__(self, platform: Platform, projection: str, holder: str, on_progress: Progress | None) -> None:
         self.tally = _Tally()
         self._platform, self._projection, self._holder, self._on_progress = platform, projection, holder, on_progress
         self._compute, self._store = steps(projection)
         self._limit = min(REFS_PER_BATCH.get(projection, platform.settings.batch_rows), platform.settings.batch_rows)
-        self._pool = ThreadPoolExecutor(2, thread_name_prefix=f"drain-{projection}")  # one stores, one claims ahead
-        self._stored: Future[Stored] | None = None
-        self._storing: Batch | None = None
+        self._pool = ThreadPoolExecutor(3, thread_name_prefix=f"drain-{projection}")  # one claims ahead, one writes, one settles
+        self._writing: tuple[Batch, Future[Settle]] | None = None
+        self._settling: tuple[Batch, Future[Stored]] | None = None
         self._refused = False
         self._looked = time.monotonic()
         self._blind_until = 0.0
@@ -132,8 +132,7 @@ class _Drain:
         self._pool.shutdown(wait=True)
 
     def until_quiet(self, quiet_seconds: float, max_seconds: float | None) -> None:
-        if self._projection == "graph":
-            self._patiently(lambda: self._count_lost(graph.recover(self._platform)))
+        self._find_lost()
         busy_at = time.monotonic()
         self._until = None if max_seconds is None else self.tally.started + max_seconds
         self._upto = None if quiet_seconds > 0 else newest_number(self._platform)
@@ -144,12 +143,22 @@ class _Drain:
             now = time.monotonic()
             if worked or entries:
                 busy_at = now
-            elif now - busy_at >= quiet_seconds:
-                return
             if self._until is not None and now >= self._until:
                 return
-            if self._upto is not None and len(entries) < _ENTRIES and paid_up_to(self._platform, self._projection, self._upto):
+            if self._upto is None:
+                done = now - busy_at >= quiet_seconds
+            else:
+                quiet = not (worked or entries)
+                done = quiet or (len(entries) < _ENTRIES and paid_up_to(self._platform, self._projection, self._upto))
+            if done and not (self._is_behind() and self._find_lost()):
                 return
+
+    def _find_lost(self) -> bool:
+        """Whether the graph was rolled back behind our back, so that there is more to pay."""
+        return self._projection == "graph" and self._patiently(lambda: self._count_lost(graph.recover(self._platform)))
+
+    def _is_behind(self) -> bool:
+        return self._projection == "graph" and self._patiently(lambda: graph.behind(self._platform, settled_marker(self._platform)))
 
     def _entries(self, block_ms: int) -> list[StreamEntry]:
         """What the stream brings; while Redis is away, a short pause and the ledger alone."""
@@ -178,7 +187,7 @@ class _Drain:
         return worked
 
     def _work(self, claims: Iterator[Claim]) -> bool:
-        """Compute each claim while the one before is stored; return when all is settled."""
+        """Compute each claim while the one before is written; return when all is settled."""
         worked = False
         for claim in claims:
             if claim.rows:
@@ -186,8 +195,8 @@ class _Drain:
                 reach("sync.claimed")
                 batch = self._compute(self._platform, claim)
                 reach("sync.computed")
-                self._finish()
-                self._storing, self._stored = batch, self._pool.submit(pay, self._platform, self._projection, self._store, batch)
+                self._written()
+                self._writing = batch, self._pool.submit(self._store, self._platform, batch)
         self._finish()
         return worked
 
@@ -219,18 +228,39 @@ class _Drain:
         )  # fmt: skip
 
     def _finish(self) -> None:
-        """Wait until the batch that is being stored is settled; claim again what the marker refused."""
-        if self._stored is None or self._storing is None:
+        """Wait until everything is settled."""
+        self._written()
+        self._settled()
+
+    def _written(self) -> None:
+        """Wait until the batch under way is written, and have it settled once the one before it is."""
+        if self._writing is None:
             return
-        future, batch = self._stored, self._storing
-        self._stored = self._storing = None
+        (batch, future), self._writing = self._writing, None
+        try:
+            settlement = future.result()
+        except MarkerMoved as moved:
+            self._settled()
+            self._recover(batch, moved)
+        else:
+            self._settled()
+            self._settling = batch, self._pool.submit(settle, self._platform, self._projection, batch, settlement)
+
+    def _settled(self) -> None:
+        """Wait until the batch that is being settled is; claim again what the marker proves lost."""
+        if self._settling is None:
+            return
+        (batch, future), self._settling = self._settling, None
         try:
             self.tally.add(batch, future.result())
         except MarkerMoved as moved:
-            self._refused = True
-            self._count_lost(moved.lost + graph.recover(self._platform, batch.claim))
+            self._recover(batch, moved)
         if self._on_progress is not None:
             self._on_progress(self.tally.done, self.tally.done + self._owed())
+
+    def _recover(self, batch: Batch, moved: MarkerMoved) -> None:
+        self._refused = True
+        self._count_lost(moved.lost + graph.recover(self._platform, batch.claim))
 
     def _owed(self) -> int:
         states = self._platform.record.status(self._platform.settings.sync_budget_seconds)["projections"]
@@ -256,14 +286,14 @@ class _Drain:
         ):  # fmt: skip
             with attempt:
                 if attempt.retry_state.attempt_number > 1:
-                    self._finish()  # what was being stored when something else failed
+                    self._finish()  # what was under way when something else failed
                 return work()
         raise AssertionError("unreachable: the loop above returns or raises")
 
 
-def pay(platform: Platform, projection: str, store: Store, batch: Batch) -> Stored:
-    """Store one batch, and charge the rows that failed on their own."""
-    stored = store(platform, batch)
+def settle(platform: Platform, projection: str, batch: Batch, settlement: Settle) -> Stored:
+    """Settle one batch that is written, and charge the rows that failed on their own."""
+    stored = settlement()
     if not batch.failures:
         return stored
     charged = platform.record.fail(projection, batch.failures, max_attempts=platform.settings.max_attempts)
@@ -284,6 +314,11 @@ def _result(platform: Platform, projection: str, tally: _Tally, *, busy: bool = 
 def newest_number(platform: Platform) -> int:
     """Number of the newest debt: what is owed by now."""
     return int(platform.record.status(platform.settings.sync_budget_seconds)["newest_number"])
+
+
+def settled_marker(platform: Platform) -> int:
+    """The highest marker that a settlement has stored."""
+    return int(platform.record.status(platform.settings.sync_budget_seconds)["settled_marker"])
 
 
 def paid_up_to(platform: Platform, projection: str, upto: int) -> bool:

@@ -9,7 +9,7 @@ from memory_pipelines.domain.models import Claim, Links, Related, RelatedEntity
 from memory_pipelines.domain.vectors import format_vector
 from memory_pipelines.services import events
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.services.projection import Batch, Stored, failure
+from memory_pipelines.services.projection import Batch, Settle, Stored, failure
 
 
 def extract(platform: Platform, claim: Claim) -> Batch:
@@ -29,15 +29,16 @@ def extract(platform: Platform, claim: Claim) -> Batch:
     return batch
 
 
-def store(platform: Platform, batch: Batch) -> Stored:
+def store(platform: Platform, batch: Batch) -> Settle:
     """Store the links and settle, in one transaction; what they touched is published."""
     if not batch.rows:
-        return Stored()
+        return Stored
     answer = platform.record.store_links(batch.rows)
     reach("entities.stored")
     touched = answer["touched"]
     events.publish(platform, touched)
-    return Stored(done=answer["stored"], superseded=answer["superseded"], touched=tuple(touched))
+    stored = Stored(done=answer["stored"], superseded=answer["superseded"], touched=tuple(touched))
+    return lambda: stored
 
 
 def related(platform: Platform, name: str, *, namespace: str, limit: int) -> Related:

@@ -12,7 +12,7 @@ from memory_pipelines.domain.errors import Refused
 from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.models import Claim, Owed
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.services.projection import Batch, MarkerMoved, Stored, failure
+from memory_pipelines.services.projection import Batch, MarkerMoved, Settle, Stored, failure
 
 # Entities before the memories and relations that point at them.
 ORDER = ("entity", "memory", "relation", "buried_relation", "strays")
@@ -31,11 +31,11 @@ def build(platform: Platform, claim: Claim) -> Batch:
     return batch
 
 
-def apply(platform: Platform, batch: Batch) -> Stored:
-    """Apply a batch, kind by kind, then settle what the graph took.
+def apply(platform: Platform, batch: Batch) -> Settle:
+    """Apply a batch, kind by kind. What it returns settles what the graph took.
 
     Raises:
-        MarkerMoved: the marker refused, or the graph was rolled back since; nothing of the batch is settled.
+        MarkerMoved: the marker refused, or, when settling, the graph was rolled back since; nothing of the batch is settled.
         Unavailable: the graph did not answer; everything is still owed.
         Refused: the graph refuses every write, whatever it says; nothing is charged to the rows.
     """
@@ -50,7 +50,12 @@ def apply(platform: Platform, batch: Batch) -> Stored:
     paid = [row for key, row in writing.taken.items() if key not in refused]
     paid.extend(_nothing_to_write(batch))
     reach("graph.applied")
-    settled = platform.record.settle_graph(paid, claim=batch.claim.claim) if paid else {"settled": 0, "lost": 0}
+    return lambda: _settle(platform, batch, paid, charges, writing.markers)
+
+
+def _settle(platform: Platform, batch: Batch, paid: list[dict[str, Any]], charges: list[dict[str, Any]], markers: list[int]) -> Stored:
+    nothing = {"settled": 0, "lost": 0}
+    settled = platform.record.settle_graph(paid, claim=batch.claim.claim, markers=markers) if paid or markers else nothing
     if settled["lost"]:
         raise MarkerMoved(settled["lost"])
     reach("graph.settled")
@@ -63,6 +68,7 @@ class _Writing:
 
     def __init__(self, platform: Platform, claim: Claim) -> None:
         self.taken: dict[tuple[str, str], dict[str, Any]] = {}
+        self.markers: list[int] = []  # each one that a statement was given, whatever became of its rows
         self._platform, self._claim = platform, claim
         self._issued, self._at_least = claim.issued, claim.settled_marker
         self._ahead: list[Owed] = []
@@ -101,6 +107,7 @@ class _Writing:
             answer = self._platform.graph.apply(kind, writes, claim=self._claim.claim, issued=self._issued, settled=self._at_least)
             if answer.marker is not None:
                 self._at_least = answer.marker
+                self.markers.append(answer.marker)
                 return answer.marker, set(answer.refused)
             if not self._only_newer_claims():
                 break

@@ -1,26 +1,27 @@
 """What the three projections have in common: a batch that was computed, and what storing it did.
 
 A projection is two functions. `compute(platform, claim) -> Batch` does the slow work and writes nothing; `store(platform,
-batch) -> Stored` writes the result and settles the debt. Apart, so that one batch is computed while the one before is
-stored.
+batch) -> Settle` writes the result and returns what settles the debt. Apart, so that one batch is computed while the one
+before is written and the one before that is settled.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from memory_pipelines.domain.models import Claim, Owed, Ref
-from memory_pipelines.ports import VectorRow
+from memory_pipelines.ports import Vectors
 
 
 @dataclass(slots=True)
 class Batch:
-    """A claim with its computed result. `rows` and `vectors` are what the projection's store function takes."""
+    """A claim with its computed result. `rows`, and `vectors` in the order of their rows, are what the store function takes."""
 
     claim: Claim
     rows: list[dict[str, Any]] = field(default_factory=list)
-    vectors: list[VectorRow] = field(default_factory=list)
+    vectors: Vectors = ()
     failures: list[dict[str, Any]] = field(default_factory=list)
     sample: list[dict[str, Any]] = field(default_factory=list)
 
@@ -34,6 +35,10 @@ class Stored:
     failed: int = 0
     parked: int = 0
     touched: tuple[Ref, ...] = ()
+
+
+Settle = Callable[[], Stored]
+"""Settles a batch whose result is written. Where result and settlement are one transaction, that has happened already."""
 
 
 class MarkerMoved(Exception):  # not a failure: the batch is claimed again

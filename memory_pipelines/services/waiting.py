@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from memory_pipelines.domain.errors import InvalidInput, MemoryPipelinesError, SyncTimeout, Unavailable
 from memory_pipelines.domain.models import PROJECTIONS, Ref, SaveResult, Wait
 from memory_pipelines.services import graph
-from memory_pipelines.services.drains import REFS_PER_BATCH, pay, steps
+from memory_pipelines.services.drains import REFS_PER_BATCH, settle, steps
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.projection import MarkerMoved
 
@@ -63,7 +63,8 @@ def _drain_refs(platform: Platform, projection: str, refs: Sequence[Ref]) -> tup
         claim = platform.record.claim(projection, refs=refs[start : start + size], limit=size)
         if claim.rows:
             try:
-                stored = pay(platform, projection, store, compute(platform, claim))
+                batch = compute(platform, claim)
+                stored = settle(platform, projection, batch, store(platform, batch))
                 complete &= stored.done == len(claim.rows)
                 touched.extend(stored.touched)
             except MarkerMoved:

@@ -128,18 +128,6 @@ create table memory.embeddings (
 alter table memory.embeddings alter column v set storage main;
 create index embeddings_namespace on memory.embeddings (namespace, generation, kind, indexed);
 
--- Vectors on their way into `embeddings` by COPY, where the transport can: counted, read and deleted by the function that
--- stores them. Unlogged: a crash may empty it, and whatever it held is still owed.
-create unlogged table memory.staged_vectors (
-  batch uuid not null,
-  kind text not null,
-  id uuid not null,
-  passage smallint not null,
-  staged_at timestamptz not null default clock_timestamp(),
-  v vector not null
-);
-create index staged_vectors_batch on memory.staged_vectors (batch);
-
 create table memory.entities (
   id uuid primary key default gen_random_uuid(),
   namespace text not null,

@@ -256,10 +256,19 @@ create or replace function memory.refs(p_kind text, p_ids uuid[]) returns jsonb 
   select coalesce(jsonb_agg(jsonb_build_array(p_kind, i)), '[]') from unnest(p_ids) i
 $$;
 
--- A UUID, or null for what is none: repairs look at ids that came from elsewhere.
-create or replace function memory.as_uuid(id text) returns uuid language sql immutable strict parallel safe as $$
-  select case when id ~ '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$' then id::uuid end
+-- A UUID, or null for what is none: repairs look at ids that came from elsewhere. Not `strict`, which would keep it from
+-- being inlined, and no regular expression.
+create or replace function memory.as_uuid(id text) returns uuid language sql immutable parallel safe as $$
+  select case when id like '________-____-____-____-____________' and translate(id, '0123456789abcdefABCDEF', '') = '----' then id::uuid end
 $$;
+
+-- The UUIDs among some ids. Nearly always all of them are, and are cast at once: looking at each took a third of a claim.
+create or replace function memory.as_uuids(ids text[]) returns uuid[] language plpgsql immutable parallel safe as $$
+begin
+  return ids::uuid[];
+exception when invalid_text_representation then
+  return array(select memory.as_uuid(i) from unnest(ids) i where memory.as_uuid(i) is not null);
+end $$;
 
 -- Milliseconds since 1970, as the graph holds times.
 create or replace function memory.millis(at timestamptz) returns bigint language sql immutable strict parallel safe as $$
@@ -300,80 +309,72 @@ create or replace function memory.vector_type(dimensions integer) returns text l
   select case when dimensions > 2000 then 'halfvec' else 'vector' end
 $$;
 
--- Stores vectors and settles the debt, in one transaction. A result made from an older version is refused; what is
--- forgotten or unknown loses its vectors.
---   {"generation", "rows": [{kind, id, number, version, passages?}, …], "vectors": [{k: kind, i: id, n: passage, v: "[…]"}, …]}
---   or "staged" and "staged_rows": the batch of `staged_vectors` that holds so many vectors. `passages` only where the text was
---   cut again, to repair them.   -> {"stored": n, "superseded": n}
-create or replace function public.memory_store_embeddings_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+-- The work of the two functions below it. Rows are found by index: a session whose plans were made while the tables were
+-- small would go on reading them whole as they grow.
+create or replace function memory.store_embeddings(p jsonb, p_vectors vector[]) returns jsonb
+language plpgsql set search_path = memory, extensions, public, pg_temp set enable_seqscan = off as $$
 declare
-  p jsonb := input::jsonb;
   p_generation smallint := (p ->> 'generation')::smallint;
   dimension integer := (select dimensions from memory.generations where id = p_generation);
-  wrong jsonb;
-  memory_ids uuid[];
+  wrong integer := (select vector_dims(v) from unnest(p_vectors) v where vector_dims(v) <> dimension limit 1);
+  kinds text[];
+  ids uuid[];
+  versions integer[];
+  counts integer[];
+  namespaces text[];
+  fresh uuid[];  -- live, and still of the version that the result was made from
+  gone uuid[];   -- forgotten, or unknown
+  memory_ids uuid[];  -- fresh or gone
   entity_ids uuid[];
-  gone_memories uuid[];
-  gone_entities uuid[];
   paid integer;
 begin
-  -- Between COPY and this call the server may have crashed, or a forget removed what it forgot.
-  if (select count(*) from memory.staged_vectors where batch = (p ->> 'staged')::uuid) <> (p ->> 'staged_rows')::integer then
-    perform memory.raise_error(503, 'record_unavailable', 'The staged vectors are not all there any more. The batch is still owed.');
+  select array_agg(r.kind order by n), array_agg(memory.as_uuid(r.id) order by n), array_agg(r.version order by n), array_agg(coalesce(r.vectors, 0) order by n)
+  into kinds, ids, versions, counts
+  from rows from (jsonb_to_recordset(p -> 'rows') as (kind text, id text, version integer, vectors integer)) with ordinality r(kind, id, version, vectors, n);
+  if (select sum(c) from unnest(counts) c) <> cardinality(p_vectors) then
+    perform memory.raise_error(400, 'vectors_invalid', 'There are not as many vectors as the rows say.');
   end if;
-  perform id from memory.memories
-  where id in (select memory.as_uuid(r.id) from jsonb_to_recordset(p -> 'rows') r(kind text, id text) where r.kind = 'memory')
-  order by id for no key update;
-  perform id from memory.entities
-  where id in (select memory.as_uuid(r.id) from jsonb_to_recordset(p -> 'rows') r(kind text, id text) where r.kind = 'entity')
-  order by id for no key update;
-
-  select coalesce(array_agg(m.id), '{}') into memory_ids
-  from jsonb_to_recordset(p -> 'rows') r(kind text, id text, version integer) join memory.memories m on m.id = memory.as_uuid(r.id)
-  where r.kind = 'memory' and m.deleted_at is null and m.version = r.version;
-  select coalesce(array_agg(e.id), '{}') into entity_ids
-  from jsonb_to_recordset(p -> 'rows') r(kind text, id text, version integer) join memory.entities e on e.id = memory.as_uuid(r.id)
-  where r.kind = 'entity' and e.deleted_at is null and e.revision = r.version;
-  select coalesce(array_agg(memory.as_uuid(r.id)) filter (where r.kind = 'memory'), '{}'),
-         coalesce(array_agg(memory.as_uuid(r.id)) filter (where r.kind = 'entity'), '{}')
-  into gone_memories, gone_entities
-  from jsonb_to_recordset(p -> 'rows') r(kind text, id text)
-  left join memory.memories m on r.kind = 'memory' and m.id = memory.as_uuid(r.id) and m.deleted_at is null
-  left join memory.entities e on r.kind = 'entity' and e.id = memory.as_uuid(r.id) and e.deleted_at is null
-  where m.id is null and e.id is null;
+  if wrong is not null then
+    perform memory.raise_error(400, 'dimension_mismatch', 'A vector has the wrong number of dimensions for the active generation.',
+      jsonb_build_object('dimensions', wrong, 'expected', dimension));
+  end if;
+  perform set_config('synchronous_commit', 'off', true);  -- a crash takes result and settlement together: it is owed still
+  perform id from memory.memories where id in (select r.id from unnest(kinds, ids) r(kind, id) where r.kind = 'memory') order by id for no key update;
+  perform id from memory.entities where id in (select r.id from unnest(kinds, ids) r(kind, id) where r.kind = 'entity') order by id for no key update;
+  select coalesce(array_agg(r.id) filter (where r.version = coalesce(m.version, e.revision)), '{}'),
+         coalesce(array_agg(r.id) filter (where m.id is null and e.id is null), '{}'),
+         array_agg(coalesce(m.namespace, e.namespace) order by r.n),
+         array_agg(r.id) filter (where r.kind = 'memory' and (m.id is null or m.version = r.version)),
+         array_agg(r.id) filter (where r.kind = 'entity' and (e.id is null or e.revision = r.version))
+  into fresh, gone, namespaces, memory_ids, entity_ids
+  from unnest(kinds, ids, versions) with ordinality r(kind, id, version, n)
+  left join memory.memories m on r.kind = 'memory' and m.id = r.id and m.deleted_at is null
+  left join memory.entities e on r.kind = 'entity' and e.id = r.id and e.deleted_at is null;
 
   -- Passages that were cut again.
-  insert into memory.passages (memory_id, ordinal, version, namespace, text)
-  select m.id, n - 1, m.version, m.namespace, t
-  from jsonb_array_elements(p -> 'rows') r, memory.memories m, jsonb_array_elements_text(r -> 'passages') with ordinality x(t, n)
-  where m.id = memory.as_uuid(r ->> 'id') and m.id = any (memory_ids) and jsonb_typeof(r -> 'passages') = 'array'
-  on conflict (memory_id, ordinal) do update set version = excluded.version, namespace = excluded.namespace, text = excluded.text;
-  delete from memory.passages q
-  using jsonb_array_elements(p -> 'rows') r
-  where q.memory_id = any (memory_ids) and q.memory_id = memory.as_uuid(r ->> 'id') and jsonb_typeof(r -> 'passages') = 'array'
-    and q.ordinal >= jsonb_array_length(r -> 'passages');
-  delete from memory.passages where memory_id = any (gone_memories);
-
-  delete from memory.embeddings where kind = 'memory' and id = any (memory_ids || gone_memories);
-  delete from memory.embeddings where kind = 'entity' and id = any (entity_ids || gone_entities);
-  insert into memory.embeddings (kind, id, passage, generation, version, namespace, v)
-  select x.k, x.i, x.n, p_generation, coalesce(m.version, e.revision), coalesce(m.namespace, e.namespace), x.v
-  from (
-    select j.k, j.i, j.n, j.v::vector from jsonb_to_recordset(p -> 'vectors') j(k text, i uuid, n smallint, v text)
-    union all
-    select kind, id, passage, v from memory.staged_vectors where batch = (p ->> 'staged')::uuid
-  ) x(k, i, n, v)
-  left join memory.memories m on x.k = 'memory' and m.id = x.i and m.id = any (memory_ids)
-  left join memory.entities e on x.k = 'entity' and e.id = x.i and e.id = any (entity_ids)
-  where m.id is not null or e.id is not null;
-
-  select jsonb_build_object('id', e.id, 'dimensions', vector_dims(e.v), 'expected', dimension) into wrong
-  from memory.embeddings e where e.id = any (memory_ids || entity_ids) and vector_dims(e.v) <> dimension limit 1;
-  delete from memory.staged_vectors where batch = (p ->> 'staged')::uuid;
-  if wrong is not null then
-    perform memory.raise_error(400, 'dimension_mismatch', 'A vector has the wrong number of dimensions for the active generation.', wrong);
+  if jsonb_path_exists(p, '$.rows[*].passages') then
+    insert into memory.passages (memory_id, ordinal, version, namespace, text)
+    select m.id, n - 1, m.version, m.namespace, t
+    from jsonb_array_elements(p -> 'rows') r, memory.memories m, jsonb_array_elements_text(r -> 'passages') with ordinality x(t, n)
+    where m.id = memory.as_uuid(r ->> 'id') and m.id = any (fresh) and jsonb_typeof(r -> 'passages') = 'array'
+    on conflict (memory_id, ordinal) do update set version = excluded.version, namespace = excluded.namespace, text = excluded.text;
+    delete from memory.passages q
+    using jsonb_array_elements(p -> 'rows') r
+    where q.memory_id = any (fresh) and q.memory_id = memory.as_uuid(r ->> 'id') and jsonb_typeof(r -> 'passages') = 'array'
+      and q.ordinal >= jsonb_array_length(r -> 'passages');
   end if;
+  delete from memory.passages where memory_id = any (gone);
+
+  delete from memory.embeddings where kind = 'memory' and id = any (memory_ids);
+  delete from memory.embeddings where kind = 'entity' and id = any (entity_ids);
+  insert into memory.embeddings (kind, id, passage, generation, version, namespace, v)
+  select r.kind, r.id, r.passage, p_generation, r.version, r.namespace, v.v
+  from unnest(p_vectors) with ordinality v(v, n)
+  join (
+    select x.kind, x.id, x.version, x.namespace, g - 1 as passage, row_number() over (order by x.n, g) as n
+    from unnest(kinds, ids, versions, namespaces, counts) with ordinality x(kind, id, version, namespace, count, n), generate_series(1, x.count) g
+  ) r on r.n = v.n
+  where r.id = any (fresh);
 
   with paid_rows as (
     update memory.ledger l
@@ -381,12 +382,27 @@ begin
         attempts = 0, retry_at = null, last_error = null, parked_at = null, forced = null, hint = null
     from jsonb_to_recordset(p -> 'rows') r(kind text, id text, number bigint, version integer)
     where l.projection = 'embeddings' and l.kind = r.kind and l.id = r.id and l.owed_number = r.number
-      and memory.as_uuid(r.id) = any (case r.kind when 'memory' then memory_ids || gone_memories else entity_ids || gone_entities end)
+      and memory.as_uuid(r.id) = any (fresh || gone)
     returning 1
   )
   select count(*) into paid from paid_rows;
   return jsonb_build_object('stored', paid, 'superseded', jsonb_array_length(p -> 'rows') - paid);
 end $$;
+
+-- Stores vectors and settles the debt, in one transaction. A result made from an older version is refused; what is
+-- forgotten or unknown loses its vectors.
+--   {"generation", "rows": [{kind, id, number, version, vectors: how many, passages?}, …], "vectors": ["[…]", …]} -> {"stored": n, "superseded": n}
+--   The vectors stand in the order of their rows. `passages` only where the text was cut again, to repair them.
+create or replace function public.memory_store_embeddings_v1(input text) returns jsonb
+language sql security definer set search_path = memory, extensions, public, pg_temp as $$
+  select memory.store_embeddings(input::jsonb, array(select v::vector from jsonb_array_elements_text(input::jsonb -> 'vectors') with ordinality x(v, n) order by n))
+$$;
+
+-- The same with the vectors beside the JSON, as binary: for transports that can send it.
+create or replace function public.memory_store_vectors_v1(input text, vectors vector[]) returns jsonb
+language sql security definer set search_path = memory, extensions, public, pg_temp as $$
+  select memory.store_embeddings(input::jsonb, vectors)
+$$;
 
 -- Moves one page of the tail into the vector index.  {"limit"} -> {"done": n}
 create or replace function memory.fold_embeddings(p_limit integer) returns integer
@@ -431,7 +447,6 @@ begin
   select coalesce(array_agg(id), '{}') into gone_entities from gone;
   if cardinality(gone_entities) > 0 then
     delete from memory.embeddings where kind = 'entity' and id = any (gone_entities);
-    delete from memory.staged_vectors where id = any (gone_entities);
     update memory.ledger l
     set owed_number = null, owed_since = null, settled_revision = e.revision, settled_version = e.revision, settled_at = clock_timestamp(),
         attempts = 0, retry_at = null, last_error = null, parked_at = null
@@ -1006,7 +1021,6 @@ begin
   update memory.history set text = null, metadata = null, thread = null, source = null where memory_id = any (live_ids);
   delete from memory.passages where memory_id = any (live_ids);
   delete from memory.embeddings where kind = 'memory' and id = any (live_ids);
-  delete from memory.staged_vectors where id = any (live_ids);
   touched := memory.drop_links(live_ids);
   update memory.memories
   set text = null, key = null, thread = null, metadata = '{}', source = null, given = null, content_hash = null, operation = p_operation,
@@ -1409,9 +1423,6 @@ begin
     set holder = excluded.holder, beat_at = excluded.beat_at, lease_until = excluded.lease_until
     where h.holder is null or h.holder = excluded.holder or h.lease_until < clock_timestamp()
   returning true into mine;
-  if mine and p ->> 'projection' = 'embeddings' then
-    delete from memory.staged_vectors where staged_at < clock_timestamp() - interval '10 minutes';  -- of drains that were killed
-  end if;
   return to_jsonb(coalesce(mine, false));
 end $$;
 
@@ -1445,9 +1456,9 @@ $$;
 -- Both sides of every join are small and found by index, so they are hashed: without statistics, right after a bulk
 -- load, the planner would take nested loops over whole subqueries (measured: 13 s instead of 0.3 s).
 create or replace function memory.present_state(p_projection text, p_kind text, p_ids text[]) returns table (id text, state jsonb)
-language plpgsql stable set enable_nestloop = off as $$
+language plpgsql stable set enable_nestloop = off set enable_seqscan = off as $$
 declare
-  known uuid[] := array(select memory.as_uuid(i) from unnest(p_ids) i where memory.as_uuid(i) is not null);
+  known uuid[] := memory.as_uuids(p_ids);
 begin
   if p_projection = 'graph' and p_kind = 'memory' then
     return query
@@ -1500,7 +1511,7 @@ end $$;
 --   {"projection", "refs": [[kind, id], …]|null, "limit", "owed_for_seconds", "after"?: owed number, "holder"?, "lease_seconds"?}
 --   -> {"claim", "issued", "settled_marker", "rows": [{kind, id, number, attempts, forced, hint, state}, …]}
 create or replace function public.memory_claim_v1(input text) returns jsonb
-language plpgsql volatile security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off as $$
+language plpgsql volatile security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off set enable_seqscan = off as $$
 declare
   p jsonb := input::jsonb;
   p_projection text := p ->> 'projection';
@@ -1554,7 +1565,8 @@ end $$;
 -- The claim's own look at `settled_marker` is old by now: another batch may have been settled, and lost, since. So a claim
 -- from before the last rollback settles nothing; and a marker that another claim was given too proves that the graph was
 -- rolled back between the two: all that was settled from there on is owed again, and nothing is settled.
---   {"claim", "rows": [{kind, id, number, revision, version, marker|null}, …]} -> {"settled": n, "lost": rows owed again}
+-- Every marker that the batch was given counts, also of a statement whose rows were all refused.
+--   {"claim", "markers": [n, …], "rows": [{kind, id, number, revision, version, marker|null}, …]} -> {"settled": n, "lost": rows owed again}
 create or replace function public.memory_settle_graph_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
@@ -1568,10 +1580,9 @@ begin
     return jsonb_build_object('settled', 0, 'lost', 0);
   end if;
   insert into memory.graph_batches (marker, claim)
-  select distinct r.marker, p_claim from jsonb_to_recordset(p -> 'rows') r(marker bigint) where r.marker is not null
-  on conflict (marker) do nothing;
+  select m::bigint, p_claim from jsonb_array_elements_text(p -> 'markers') m on conflict (marker) do nothing;
   select min(b.marker) into twice from memory.graph_batches b
-  where b.marker in (select r.marker from jsonb_to_recordset(p -> 'rows') r(marker bigint)) and b.claim <> p_claim;
+  where b.marker in (select m::bigint from jsonb_array_elements_text(p -> 'markers') m) and b.claim <> p_claim;
   if twice is not null then
     return jsonb_build_object('settled', 0, 'lost', memory.owe_settled_above(twice - 1));
   end if;
@@ -1755,7 +1766,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '1ce2e26f64e8b8716ee03f08c6ec22f191e8c08cd6f12f251c2561700902e672') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '13c5161d1a5702b75554ff7a93076a39355992f0a2e7df66d4d2bf46f2ba6352') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';

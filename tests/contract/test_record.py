@@ -207,14 +207,14 @@ def test_a_graph_row_settles_only_under_the_number_that_was_noted(record: Record
     claim = record.claim("graph", refs=[Ref("memory", one)], limit=1)
     row = {"kind": "memory", "id": one, "number": claim.rows[0].number, "revision": 1, "version": 1, "marker": 1}
     record.update(one, {"thread": "t"})
-    assert record.settle_graph([row], claim=claim.claim)["settled"] == 0
+    assert record.settle_graph([row], claim=claim.claim, markers=[1])["settled"] == 0
     assert record.sync_state(one).projections["graph"].owed
     again = record.claim("graph", refs=[Ref("memory", one)], limit=1)
     row |= {"number": again.rows[0].number, "revision": 2, "version": 2, "marker": 2}
-    assert record.settle_graph([row], claim=again.claim)["settled"] == 1
+    assert record.settle_graph([row], claim=again.claim, markers=[2])["settled"] == 1
     state = record.sync_state(one).projections["graph"]
     assert (state.owed, state.settled_version, state.settled_revision) == (False, 2, 2)
-    assert record.settle_graph([row], claim=again.claim)["settled"] == 0
+    assert record.settle_graph([row], claim=again.claim, markers=[2])["settled"] == 0
     assert record.claim("graph", refs=[Ref("memory", one)], limit=1).rows == ()
 
 
@@ -292,8 +292,8 @@ def test_a_claim_renews_its_holders_lease(record: RecordStore) -> None:
 
 
 def embed(record: RecordStore, generation: int, rows: list[tuple[str, str, int]], version: int, vector: list[float]) -> dict[str, Any]:
-    body = [{"kind": kind, "id": id_, "number": number, "version": version} for kind, id_, number in rows]
-    return dict(record.store_embeddings(body, [(kind, id_, 0, vector) for kind, id_, _ in rows], generation=generation))
+    body = [{"kind": kind, "id": id_, "number": number, "version": version, "vectors": 1} for kind, id_, number in rows]
+    return dict(record.store_embeddings(body, [vector for _ in rows], generation=generation))
 
 
 def test_a_generation_is_made_once_and_another_model_is_refused(record: RecordStore) -> None:
@@ -302,6 +302,19 @@ def test_a_generation_is_made_once_and_another_model_is_refused(record: RecordSt
         with pytest.raises(Exception, match="embedder") as error:
             record.generation(model, dimensions)
         assert getattr(error.value, "code", None) == "generation_conflict"
+
+
+@pytest.mark.parametrize("many", [1, 60], ids=["as text", "as binary"])
+def test_vectors_that_are_too_few_for_their_rows_are_refused(record: RecordStore, many: int) -> None:
+    generation = record.generation("toy", 3)
+    saved(record, *(f"note {n}" for n in range(many)))
+    body = [
+        {"kind": kind, "id": id_, "number": number, "version": 1, "vectors": 2} for kind, id_, number in everything(record, "embeddings")
+    ]
+    with pytest.raises(InvalidInput) as error:
+        record.store_embeddings(body, [[1.0, 0.0, 0.0]] * many, generation=generation)
+    assert error.value.code == "vectors_invalid"
+    assert len(everything(record, "embeddings")) == many
 
 
 @pytest.mark.parametrize("many", [1, 300], ids=["few", "many"])

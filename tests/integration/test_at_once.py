@@ -46,7 +46,7 @@ def test_settling_what_is_owed_anew_at_that_moment_waits_for_nobody(client: Memo
         writer.execute("begin")
         writer.execute("select public.memory_update_v1(%s)", [f'{{"id": "{saved}", "changes": {{"thread": "t"}}}}'])
         started = time.monotonic()
-        assert platform.record.settle_graph([row], claim=claim.claim)["settled"] == 0
+        assert platform.record.settle_graph([row], claim=claim.claim, markers=[1])["settled"] == 0
         assert time.monotonic() - started < 1
         writer.execute("commit")
     assert client.sync_state(saved).projections["graph"].owed

@@ -66,7 +66,7 @@ def test_an_edit_between_apply_and_settle_is_found(world: World) -> None:
     marker = world.platform.graph.apply("memory", rows, claim=claim.claim, issued=claim.issued, settled=claim.settled_marker).marker
     world.cypher("MATCH (m:Memory {id: $id}) SET m.dl = 3, m.created_at = 1", id=id_)
     paid = [{"kind": row.kind, "id": row.id, "number": row.number, "revision": 2, "version": 2, "marker": marker} for row in claim.rows]
-    assert world.platform.record.settle_graph(paid, claim=claim.claim)["settled"] == len(rows) == 1
+    assert world.platform.record.settle_graph(paid, claim=claim.claim, markers=[marker or 0])["settled"] == len(rows) == 1
     world.client.sync()
     assert drift.findings(world.client.audit()) == [("edited", "graph", "memory", id_)]
     assert world.client.audit(repair=True).clean

@@ -88,8 +88,9 @@ def test_without_opting_in_nothing_can_be_read(url: str, settings: Settings, sup
                 connection.execute("reset role")
     request = {"input": json.dumps({"namespace": "ada", "key": "word", "query": "word", "limit": 10, "exact": 100})}
     for name in functions:
+        arguments = request | ({"vectors": "{}"} if name == "memory_store_vectors_v1" else {})
         for whose in (None, token):
-            status, body = supabase.post(f"rpc/{name}", request, key=supabase.publishable_key, token=whose)
+            status, body = supabase.post(f"rpc/{name}", arguments, key=supabase.publishable_key, token=whose)
             assert (status in {401, 403}, body["code"]) == (True, "42501"), name
     for name in READS:
         assert supabase.post(f"rpc/{name}", request, key=supabase.publishable_key, token=token)[0] >= 400

@@ -50,7 +50,9 @@ def test_everything_works_with_pgvector_in_a_schema_of_its_own(hosted: psycopg.C
     where = "select nspname from pg_extension e join pg_namespace n on n.oid = e.extnamespace where extname = 'vector'"
     assert hosted.execute(where).fetchone() == ("extensions",)
     with MemoryClient.from_env(settings.model_copy(update={"exact_search_passages": 10})) as client:
-        client.save_many({"text": f"On day {n} the heron stood at the mill.", "key": f"k{n}"} for n in range(80))  # COPY, and the index
+        client.save_many(
+            {"text": f"On day {n} the heron stood at the mill.", "key": f"k{n}"} for n in range(80)
+        )  # vectors as binary, and the index
         client.sync()
         assert len(client.search("a bird by the water", limit=5)) == 5
         client.forget(key="k7")

@@ -9,11 +9,10 @@ from typing import Any
 import pytest
 
 from memory_pipelines import MemoryClient, Settings
-from memory_pipelines.domain.errors import Unavailable
 from memory_pipelines.domain.models import PROJECTIONS, Claim
 from memory_pipelines.services import embeddings, entities, graph, sync
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.services.projection import Batch, Stored
+from memory_pipelines.services.projection import Batch, Settle
 from tests import engines
 from tests.integration import drift, faults
 
@@ -82,47 +81,9 @@ def test_a_save_that_is_killed_before_it_is_published_is_there_and_owed(survivor
     assert [hit.id for hit in survivor.search("Where does Ada live?")] == [saved.id]
 
 
-def test_vectors_that_a_killed_drain_left_in_the_waiting_room_are_forgotten_with_their_memory(
-    survivor: MemoryClient, mortal: Settings
-) -> None:
-    large = engines.settings_for(mortal.home, lease_seconds=1.0, batch_rows=200)
-    ids = [saved.id for saved in survivor.save_many([row(n) for n in range(80)])]
-    faults.killed_at(large, "embeddings.staged", "sync.drain(client._platform, 'embeddings')")
-    with engines.connect(mortal) as connection:
-        staged = "select count(*) from memory.staged_vectors where id = %s"
-        assert connection.execute(staged, [ids[3]]).fetchone() == (1,)
-        survivor.forget(ids[3])
-        assert connection.execute(staged, [ids[3]]).fetchone() == (0,)
-        survivor.sync()
-        all_is_well(survivor, [id_ for id_ in ids if id_ != ids[3]])
-        connection.execute("update memory.staged_vectors set staged_at = now() - interval '1 hour'")
-        survivor.sync()
-        assert connection.execute("select count(*) from memory.staged_vectors").fetchone() == (0,)
-
-
-def test_vectors_that_vanish_between_staging_and_storing_are_owed_still(survivor: MemoryClient, mortal: Settings) -> None:
-    """A crash of Postgres empties the waiting room, which is not logged."""
-    survivor.save_many([row(n) for n in range(60)])
-    platform = survivor._platform
-    claim = platform.record.claim("embeddings", refs=None, limit=100, owed_for_seconds=0)
-    batch = embeddings.embed(platform, Claim(claim.claim, claim.issued, claim.settled_marker, claim.rows))
-    generation = platform.record.generation(platform.embedder.name, platform.embedder.dimensions)
-    batch_id = "0198c7a2-5d3e-7c41-9f6b-2f1d7f0a9c55"
-    transport = platform.record._transport  # type: ignore[attr-defined]
-    assert transport.stage(batch_id, batch.vectors)
-    with engines.connect(mortal) as connection:
-        connection.execute("truncate memory.staged_vectors")
-    payload = {"rows": batch.rows, "vectors": [], "generation": generation, "staged": batch_id, "staged_rows": len(batch.vectors)}
-    with pytest.raises(Unavailable):
-        transport.call("memory_store_embeddings_v1", payload)
-    assert survivor.status().owed["embeddings"] == len(claim.rows)
-    survivor.sync()
-    assert survivor.audit(deep=True).clean
-
-
 def test_two_workers_that_store_the_same_results_at_once_do_no_harm(survivor: MemoryClient) -> None:
     platform = survivor._platform
-    steps: dict[str, tuple[Callable[[Platform, Claim], Batch], Callable[[Platform, Batch], Stored]]] = {
+    steps: dict[str, tuple[Callable[[Platform, Claim], Batch], Callable[[Platform, Batch], Settle]]] = {
         "entities": (entities.extract, entities.store),
         "embeddings": (embeddings.embed, embeddings.store),
         "graph": (graph.build, graph.apply),
@@ -131,7 +92,7 @@ def test_two_workers_that_store_the_same_results_at_once_do_no_harm(survivor: Me
         survivor.save_many([row(n) | {"text": f"{n}: turn {turn}."} for n in range(40)])
         for projection, (compute, store) in steps.items():
             batches = [compute(platform, platform.record.claim(projection, refs=None, limit=500, owed_for_seconds=0)) for _ in range(2)]
-            stored = engines.at_once(*(lambda store=store, batch=batch: store(platform, batch) for batch in batches))
+            stored = engines.at_once(*(lambda store=store, batch=batch: store(platform, batch)() for batch in batches))
             assert sum(result.done for result in stored) >= len(batches[0].claim.rows)
     survivor.sync()
     all_is_well(survivor, [memory.id for memory in survivor.list(limit=100)])

@@ -31,7 +31,7 @@ def claimed(platform: Platform) -> Claim:
 
 def pay(platform: Platform, claim: Claim) -> int:
     """The worker goes on: it applies and settles what it read. Returns how many rows were settled."""
-    return graph.apply(platform, graph.build(platform, claim)).done
+    return graph.apply(platform, graph.build(platform, claim))().done
 
 
 def agree(client: MemoryClient) -> None:
@@ -200,8 +200,18 @@ def test_a_batch_applied_before_a_rollback_settles_nothing_after_it(client: Memo
     assert graph.recover(platform) == 1, "what was settled is owed again; what was not is owed still"
     row = claim.rows[0]
     paid = [{"kind": row.kind, "id": row.id, "number": row.number, "revision": 1, "version": 1, "marker": marker.marker}]
-    assert platform.record.settle_graph(paid, claim=claim.claim)["settled"] == 0
+    assert platform.record.settle_graph(paid, claim=claim.claim, markers=[marker.marker or 0])["settled"] == 0
     agree(client)
+
+
+def test_a_marker_given_twice_is_noticed_even_if_the_second_batch_wrote_no_row(client: MemoryClient, platform: Platform) -> None:
+    saved = client.save("Applied, and lost.").id
+    claim, other = claimed(platform), claimed(platform)
+    row = claim.rows[0]
+    assert platform.record.settle_graph([], claim=other.claim, markers=[7]) == {"settled": 0, "lost": 0}
+    paid = [{"kind": row.kind, "id": row.id, "number": row.number, "revision": 1, "version": 1, "marker": 7}]
+    assert platform.record.settle_graph(paid, claim=claim.claim, markers=[7])["settled"] == 0
+    assert client.sync_state(saved).projections["graph"].owed
 
 
 def test_a_rollback_between_two_statements_of_a_batch_is_noticed(

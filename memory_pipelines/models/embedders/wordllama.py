@@ -35,18 +35,17 @@ class WordLlamaEmbedder:
     name = f"wordllama-l2-supercat-{_DIMENSIONS}"
     dimensions = _DIMENSIONS
 
-    def embed(self, texts: Sequence[str]) -> list[Any]:
+    def embed(self, texts: Sequence[str]) -> Any:
         """One unit-length float32 row of 256 numbers per text, in order.
 
-        Rows are numpy's, because turning four million numbers into Python's takes a third as long as computing them;
-        `domain.vectors.format_vectors` takes them as they are.
+        They are one numpy array, because turning four million numbers into Python's takes a third as long as computing them.
 
         Raises:
             InvalidInput: `embedding_refused`, a text is not valid Unicode; `detail.index` says which.
             ConfigurationError: `model_missing`, the package came without its weights.
         """
         if not texts:
-            return []
+            return ()
         check_texts(texts)
         import numpy as np
 
@@ -60,7 +59,7 @@ class WordLlamaEmbedder:
                     # A mean is a sum as far as the direction goes, and the length becomes 1 anyway.
                     np.add.reduce(model.embedding.take(ids, axis=0, mode="clip"), axis=0, out=rows[number])
                 number += 1
-        return list(unit_rows(rows))
+        return unit_rows(rows)
 
     def cost(self) -> Mapping[str, float]:
         """Always empty: a local model costs time only."""

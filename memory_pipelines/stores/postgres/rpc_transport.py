@@ -1,7 +1,7 @@
 """Calls SQL functions through Supabase's REST API. It only makes calls: what they mean is `store.py`'s business.
 
-The same functions as over a direct connection, with the same results, errors and repeats; see `psycopg_transport.py`. There is
-no bulk path: vectors go with their call. HTTP/1.1 on purpose: one connection a call at a time is what a pool shared between
+The same functions as over a direct connection, with the same results, errors and repeats; see `psycopg_transport.py`. Vectors
+go as text in the JSON. HTTP/1.1 on purpose: one connection a call at a time is what a pool shared between
 threads needs, and the HTTP/2 library logs headers, the key among them.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -20,7 +20,7 @@ from supabase.lib.client_options import SyncClientOptions
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from memory_pipelines.domain.errors import ConfigurationError, MemoryPipelinesError, Refused, Unavailable
-from memory_pipelines.ports import VectorRow
+from memory_pipelines.ports import Vectors
 from memory_pipelines.stores.postgres import sqlstates
 
 _ANSWER_SECONDS = 15.0  # hosted projects end a call after 8
@@ -55,6 +55,8 @@ class RpcTransport:
         options = SyncClientOptions(httpx_client=self._http, auto_refresh_token=False, persist_session=False)
         self._client = create_client(url.rstrip("/").removesuffix("/rest/v1"), key, options)
 
+    binary = False
+
     def call(self, function: str, payload: Mapping[str, Any]) -> Any:
         """See `ports.RecordTransport.call`."""
         if self._http.is_closed:
@@ -74,9 +76,13 @@ class RpcTransport:
             ) from None
         raise AssertionError("unreachable: the loop above returns or raises")
 
-    def stage(self, batch: str, rows: Sequence[VectorRow]) -> bool:  # noqa: ARG002  # the port's signature
-        """See `ports.RecordTransport.stage`: never, there is no COPY over REST."""
-        return False
+    def call_with_vectors(self, function: str, payload: Mapping[str, Any], vectors: Vectors) -> Any:  # noqa: ARG002  # the port's signature
+        """Not here: JSON carries no binary, and `binary` says so.
+
+        Raises:
+            Refused: `vectors_refused`
+        """
+        raise Refused("vectors_refused", f"{function} takes vectors as binary, which REST cannot carry: they go as text with the call.")
 
     def close(self) -> None:
         """Close every connection."""

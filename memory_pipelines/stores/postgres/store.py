@@ -5,14 +5,12 @@ A new use case is a function in `sql/functions`, a line here and a line in `port
 
 from __future__ import annotations
 
-import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from memory_pipelines.domain import models
-from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.models import (
     Claim,
     ForgetResult,
@@ -27,10 +25,10 @@ from memory_pipelines.domain.models import (
 )
 from memory_pipelines.domain.names import name_key
 from memory_pipelines.domain.vectors import format_vectors
-from memory_pipelines.ports import RecordTransport, VectorRow
+from memory_pipelines.ports import RecordTransport, Vectors
 
-_STAGE_FROM = 50  # vectors; below, one call is faster than two
-_NUMBERS_PER_CALL = 150_000  # of vectors that go with the call: about 2 MB of text, stored in a fraction of a second
+_BINARY_FROM = 50  # vectors; a few are as fast as text
+_NUMBERS_PER_CALL = 150_000  # of vectors that go as text: about 2 MB of it, stored in a fraction of a second
 
 
 class PostgresRecord:
@@ -155,9 +153,9 @@ class PostgresRecord:
         )  # fmt: skip
         return Claim(answer["claim"], answer["issued"], answer["settled_marker"], tuple(Owed(**row) for row in answer["rows"]))
 
-    def settle_graph(self, rows: Sequence[Mapping[str, Any]], *, claim: int) -> Mapping[str, int]:
+    def settle_graph(self, rows: Sequence[Mapping[str, Any]], *, claim: int, markers: Sequence[int]) -> Mapping[str, int]:
         """Settle rows the graph has; `settled` were still owed under the same number, `lost` are owed again after a rollback."""
-        return dict(self._call("memory_settle_graph_v1", {"rows": list(rows), "claim": claim}))
+        return dict(self._call("memory_settle_graph_v1", {"rows": list(rows), "claim": claim, "markers": list(markers)}))
 
     def store_links(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
         """Store extracted links (`links`: `domain.models.Links`) and settle; `touched` are the refs now owed."""
@@ -165,18 +163,16 @@ class PostgresRecord:
         answer = self._call("memory_store_links_v1", {"rows": body})
         return {**answer, "touched": _refs(answer["touched"])}
 
-    def store_embeddings(self, rows: Sequence[Mapping[str, Any]], vectors: Sequence[VectorRow], *, generation: int) -> Mapping[str, Any]:
-        """Store vectors and settle. Many go ahead by COPY where the transport can; else they go as text with as many calls as it takes."""
-        batch = str(uuid.uuid4())
-        if len(vectors) >= _STAGE_FROM and self._transport.stage(batch, vectors):
-            reach("embeddings.staged")
-            staged = {"rows": list(rows), "generation": generation, "vectors": [], "staged": batch, "staged_rows": len(vectors)}
-            return dict(self._call("memory_store_embeddings_v1", staged))
+    def store_embeddings(self, rows: Sequence[Mapping[str, Any]], vectors: Vectors, *, generation: int) -> Mapping[str, Any]:
+        """Store vectors and settle. Many go as binary where the transport can; else they go as text, in as many calls as it takes.
+        `vectors` stand in the order of the rows, each of which says how many are its own."""
+        if self._transport.binary and len(vectors) >= _BINARY_FROM:
+            payload = {"rows": list(rows), "generation": generation}
+            return dict(self._transport.call_with_vectors("memory_store_vectors_v1", payload, vectors))
         answer: Counter[str] = Counter(stored=0, superseded=0)
-        for part, its_vectors in _parts(rows, vectors):
-            texts = format_vectors([vector for _, _, _, vector in its_vectors])
-            body = [{"k": kind, "i": id_, "n": n, "v": text} for (kind, id_, n, _), text in zip(its_vectors, texts, strict=True)]
-            answer.update(self._call("memory_store_embeddings_v1", {"rows": part, "generation": generation, "vectors": body}))
+        for part, own in _parts(rows, vectors):
+            payload = {"rows": part, "generation": generation, "vectors": format_vectors(own)}
+            answer.update(self._call("memory_store_embeddings_v1", payload))
         return dict(answer)
 
     def generation(self, model: str, dimensions: int) -> int:
@@ -245,24 +241,17 @@ class PostgresRecord:
         return self._call("memory_verdicts_v1", {"limit": limit})  # type: ignore[no-any-return]
 
 
-def _parts(rows: Sequence[Mapping[str, Any]], vectors: Sequence[VectorRow]) -> Iterator[tuple[list[Mapping[str, Any]], list[VectorRow]]]:
+def _parts(rows: Sequence[Mapping[str, Any]], vectors: Vectors) -> Iterator[tuple[Sequence[Mapping[str, Any]], Vectors]]:
     """Rows with their vectors, in parts that a call can carry. All vectors of a row stay with it: they are stored and settled together."""
-    of: dict[tuple[str, str], list[VectorRow]] = {}
-    for vector in vectors:
-        of.setdefault(vector[:2], []).append(vector)
-    part: list[Mapping[str, Any]] = []
-    its_vectors: list[VectorRow] = []
-    numbers = 0
-    for row in rows:
-        own = of.get((row["kind"], row["id"]), [])
-        size = sum(len(vector) for _, _, _, vector in own)
-        if part and numbers + size > _NUMBERS_PER_CALL:
-            yield part, its_vectors
-            part, its_vectors, numbers = [], [], 0
-        part.append(row)
-        its_vectors += own
-        numbers += size
-    yield part, its_vectors
+    most = _NUMBERS_PER_CALL // max(len(vectors[0]), 1) if len(vectors) else 0
+    first_row = first = last = 0
+    for n, row in enumerate(rows):
+        count = int(row.get("vectors", 0))
+        if n > first_row and last + count - first > most:
+            yield rows[first_row:n], vectors[first:last]
+            first_row, first = n, last
+        last += count
+    yield rows[first_row:], vectors[first:]  # with what no row counts, which is refused
 
 
 def given(entities: Sequence[models.EntityMention], relations: Sequence[models.RelationMention]) -> dict[str, Any] | None:

@@ -37,10 +37,19 @@ create or replace function memory.refs(p_kind text, p_ids uuid[]) returns jsonb 
   select coalesce(jsonb_agg(jsonb_build_array(p_kind, i)), '[]') from unnest(p_ids) i
 $$;
 
--- A UUID, or null for what is none: repairs look at ids that came from elsewhere.
-create or replace function memory.as_uuid(id text) returns uuid language sql immutable strict parallel safe as $$
-  select case when id ~ '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$' then id::uuid end
+-- A UUID, or null for what is none: repairs look at ids that came from elsewhere. Not `strict`, which would keep it from
+-- being inlined, and no regular expression.
+create or replace function memory.as_uuid(id text) returns uuid language sql immutable parallel safe as $$
+  select case when id like '________-____-____-____-____________' and translate(id, '0123456789abcdefABCDEF', '') = '----' then id::uuid end
 $$;
+
+-- The UUIDs among some ids. Nearly always all of them are, and are cast at once: looking at each took a third of a claim.
+create or replace function memory.as_uuids(ids text[]) returns uuid[] language plpgsql immutable parallel safe as $$
+begin
+  return ids::uuid[];
+exception when invalid_text_representation then
+  return array(select memory.as_uuid(i) from unnest(ids) i where memory.as_uuid(i) is not null);
+end $$;
 
 -- Milliseconds since 1970, as the graph holds times.
 create or replace function memory.millis(at timestamptz) returns bigint language sql immutable strict parallel safe as $$

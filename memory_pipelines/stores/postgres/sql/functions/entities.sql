@@ -25,7 +25,6 @@ begin
   select coalesce(array_agg(id), '{}') into gone_entities from gone;
   if cardinality(gone_entities) > 0 then
     delete from memory.embeddings where kind = 'entity' and id = any (gone_entities);
-    delete from memory.staged_vectors where id = any (gone_entities);
     update memory.ledger l
     set owed_number = null, owed_since = null, settled_revision = e.revision, settled_version = e.revision, settled_at = clock_timestamp(),
         attempts = 0, retry_at = null, last_error = null, parked_at = null

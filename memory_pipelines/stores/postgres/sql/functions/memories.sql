@@ -285,7 +285,6 @@ begin
   update memory.history set text = null, metadata = null, thread = null, source = null where memory_id = any (live_ids);
   delete from memory.passages where memory_id = any (live_ids);
   delete from memory.embeddings where kind = 'memory' and id = any (live_ids);
-  delete from memory.staged_vectors where id = any (live_ids);
   touched := memory.drop_links(live_ids);
   update memory.memories
   set text = null, key = null, thread = null, metadata = '{}', source = null, given = null, content_hash = null, operation = p_operation,

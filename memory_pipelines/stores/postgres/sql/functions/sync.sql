@@ -14,9 +14,6 @@ begin
     set holder = excluded.holder, beat_at = excluded.beat_at, lease_until = excluded.lease_until
     where h.holder is null or h.holder = excluded.holder or h.lease_until < clock_timestamp()
   returning true into mine;
-  if mine and p ->> 'projection' = 'embeddings' then
-    delete from memory.staged_vectors where staged_at < clock_timestamp() - interval '10 minutes';  -- of drains that were killed
-  end if;
   return to_jsonb(coalesce(mine, false));
 end $$;
 
@@ -50,9 +47,9 @@ $$;
 -- Both sides of every join are small and found by index, so they are hashed: without statistics, right after a bulk
 -- load, the planner would take nested loops over whole subqueries (measured: 13 s instead of 0.3 s).
 create or replace function memory.present_state(p_projection text, p_kind text, p_ids text[]) returns table (id text, state jsonb)
-language plpgsql stable set enable_nestloop = off as $$
+language plpgsql stable set enable_nestloop = off set enable_seqscan = off as $$
 declare
-  known uuid[] := array(select memory.as_uuid(i) from unnest(p_ids) i where memory.as_uuid(i) is not null);
+  known uuid[] := memory.as_uuids(p_ids);
 begin
   if p_projection = 'graph' and p_kind = 'memory' then
     return query
@@ -105,7 +102,7 @@ end $$;
 --   {"projection", "refs": [[kind, id], …]|null, "limit", "owed_for_seconds", "after"?: owed number, "holder"?, "lease_seconds"?}
 --   -> {"claim", "issued", "settled_marker", "rows": [{kind, id, number, attempts, forced, hint, state}, …]}
 create or replace function public.memory_claim_v1(input text) returns jsonb
-language plpgsql volatile security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off as $$
+language plpgsql volatile security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off set enable_seqscan = off as $$
 declare
   p jsonb := input::jsonb;
   p_projection text := p ->> 'projection';
@@ -159,7 +156,8 @@ end $$;
 -- The claim's own look at `settled_marker` is old by now: another batch may have been settled, and lost, since. So a claim
 -- from before the last rollback settles nothing; and a marker that another claim was given too proves that the graph was
 -- rolled back between the two: all that was settled from there on is owed again, and nothing is settled.
---   {"claim", "rows": [{kind, id, number, revision, version, marker|null}, …]} -> {"settled": n, "lost": rows owed again}
+-- Every marker that the batch was given counts, also of a statement whose rows were all refused.
+--   {"claim", "markers": [n, …], "rows": [{kind, id, number, revision, version, marker|null}, …]} -> {"settled": n, "lost": rows owed again}
 create or replace function public.memory_settle_graph_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
@@ -173,10 +171,9 @@ begin
     return jsonb_build_object('settled', 0, 'lost', 0);
   end if;
   insert into memory.graph_batches (marker, claim)
-  select distinct r.marker, p_claim from jsonb_to_recordset(p -> 'rows') r(marker bigint) where r.marker is not null
-  on conflict (marker) do nothing;
+  select m::bigint, p_claim from jsonb_array_elements_text(p -> 'markers') m on conflict (marker) do nothing;
   select min(b.marker) into twice from memory.graph_batches b
-  where b.marker in (select r.marker from jsonb_to_recordset(p -> 'rows') r(marker bigint)) and b.claim <> p_claim;
+  where b.marker in (select m::bigint from jsonb_array_elements_text(p -> 'markers') m) and b.claim <> p_claim;
   if twice is not null then
     return jsonb_build_object('settled', 0, 'lost', memory.owe_settled_above(twice - 1));
   end if;
