@@ -4,7 +4,7 @@
 SHELL := /bin/sh
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test check wheel bench lock setup clean
+.PHONY: help demo dev test check wheel bench lock migrations setup clean
 
 # Which Python makes .venv: `PYTHON=python3.12 make demo`. Without it, the first suitable one found.
 PYTHON ?=
@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 help: ## List the commands (what `make` alone does)
 	@printf '\nMemory Pipelines: text, vectors and graph that cannot silently drift apart.\n\n'
 	@if [ -t 1 ]; then bold=$$(printf '\033[1m') plain=$$(printf '\033[0m'); fi; \
-		awk -F ':.*## ' -v b="$$bold" -v p="$$plain" '/^[a-z]+:.*## / { printf "  %smake %-7s%s %s\n", b, $$1, p, $$2 }' $(firstword $(MAKEFILE_LIST))
+		awk -F ':.*## ' -v b="$$bold" -v p="$$plain" '/^[a-z]+:.*## / { printf "  %smake %-10s%s %s\n", b, $$1, p, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '\nWhichever you run first sets up .venv from requirements.lock; later runs notice what changed.\n'
 	@printf 'ARGS="…" adds options:    make test ARGS="tests/unit -x"\n'
 	@printf 'PYTHON=… picks a Python:  PYTHON=python3.12 make demo\n\n'
@@ -58,6 +58,9 @@ lock: $(made) ## Write requirements.lock anew after a change in pyproject.toml (
 	@# The build backend, the installer and what an editable install needs are locked too: nothing is installed unpinned.
 	@printf 'hatchling\neditables\nuv\n' | $(bin)/$(compile) $(ARGS) pyproject.toml - --output-file requirements.lock
 	@echo "requirements.lock: $$(grep -c '==' requirements.lock) packages."
+
+migrations: $(ready) ## Write supabase/migrations anew after a change in the SQL
+	@$(bin)/python scripts/supabase_migrations.py
 
 setup: $(ready) ## Only set up .venv
 	@:

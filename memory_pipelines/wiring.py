@@ -86,28 +86,59 @@ def open_platform(settings: Settings) -> Platform:
     Raises:
         ConfigurationError: `config_invalid` for settings that contradict each other.
     """
-    if settings.supabase_url and not settings.database_url:
+    if settings.database_url is None and bool(settings.supabase_url) != bool(settings.supabase_key):
         raise ConfigurationError(
             "config_invalid",
-            "MEMORY_SUPABASE_URL is set, but the REST transport is not part of this release: set MEMORY_DATABASE_URL to the project's"
-            " Postgres address.",
+            "MEMORY_SUPABASE_URL and MEMORY_SUPABASE_KEY go together: set both, or neither, or MEMORY_DATABASE_URL alone.",
         )
     return OpenPlatform(settings)
 
 
+def over_rest(settings: Settings) -> bool:
+    """Whether the record is reached through Supabase's REST API. A direct address, where there is one, is preferred."""
+    return settings.database_url is None and bool(settings.supabase_url)
+
+
 def embedded_engines(settings: Settings) -> tuple[Engine, ...]:
     """Which engines have no URL and are therefore started by us."""
-    wanted: dict[Engine, object] = {"postgres": settings.database_url, "redis": settings.redis_url, "graph": settings.graph_url}
+    record = settings.database_url or settings.supabase_url or None
+    wanted: dict[Engine, object] = {"postgres": record, "redis": settings.redis_url, "graph": settings.graph_url}
     return tuple(name for name, url in wanted.items() if url is None)
 
 
 def database_url(settings: Settings) -> str:
-    """The record's address; the embedded Postgres is started when there is none."""
+    """The record's address; the embedded Postgres is started when there is none.
+
+    Raises:
+        ConfigurationError: `database_url_missing` when the record is reached over REST, which cannot change a schema.
+    """
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
+    if over_rest(settings):
+        raise ConfigurationError(
+            "database_url_missing",
+            "This needs a direct connection, which MEMORY_SUPABASE_URL does not give: set MEMORY_DATABASE_URL to the project's Postgres"
+            " address for this command (its settings name it under Connect), or apply supabase/migrations with the Supabase CLI.",
+        )
     from memory_pipelines import embedded
 
     return embedded.up(settings.home_path, _only("postgres")).database_url
+
+
+def bring_schema(platform: Platform) -> int | None:
+    """Bring the record to this release's schema where a direct connection allows it, and return the schema's number; over REST
+    only look whether the record answers, and return None.
+
+    Raises:
+        ConfigurationError: `schema_outdated` over REST, when `memory-pipelines migrate` has not been run with a direct address.
+        MemoryPipelinesError: what `stores.postgres.migrate` raises.
+    """
+    if over_rest(platform.settings):
+        platform.record.health()
+        return None
+    from memory_pipelines.stores.postgres.migrate import migrate
+
+    return migrate(database_url(platform.settings)).version
 
 
 def _only(engine: Engine) -> tuple[Engine, ...]:
@@ -115,8 +146,14 @@ def _only(engine: Engine) -> tuple[Engine, ...]:
 
 
 def _open_record(settings: Settings) -> RecordStore:
-    from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
     from memory_pipelines.stores.postgres.store import PostgresRecord
+
+    if over_rest(settings):
+        from memory_pipelines.stores.postgres.rpc_transport import RpcTransport
+
+        key = settings.supabase_key.get_secret_value() if settings.supabase_key else ""
+        return PostgresRecord(RpcTransport(settings.supabase_url or "", key))
+    from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
 
     url = database_url(settings)
     if settings.database_url is None:

@@ -31,6 +31,7 @@ PRELOADED = (
     "memory_pipelines.stores.graph.store",
     "memory_pipelines.stores.postgres.migrate",
     "memory_pipelines.stores.postgres.psycopg_transport",
+    "memory_pipelines.stores.postgres.rpc_transport",
     "memory_pipelines.stores.postgres.store",
     "memory_pipelines.stores.redis.streams",
     "dagster._cli.api",

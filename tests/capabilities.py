@@ -25,6 +25,11 @@ def _embedded() -> str | None:
     return f"no wheel of {' and '.join(missing)} is installed here" if missing else None
 
 
+def _supabase() -> str | None:
+    missing = [name for name in ("node", "npm") if shutil.which(name) is None]
+    return f"{' and '.join(missing)} cannot be found" if missing else _embedded()
+
+
 def _pepys() -> str | None:
     return None if PEPYS.is_file() else f"{PEPYS} is not there; MEMORY_TESTS_PEPYS names it elsewhere"
 
@@ -39,6 +44,7 @@ def _neo4j() -> str | None:
 PROBES: dict[str, Callable[[], str | None]] = {
     "embedded": _embedded,  # the servers that start themselves: Postgres, Redis, FalkorDB
     "neo4j": _neo4j,  # a graph over Bolt: `scripts/neo4j-server`, or the one of NEO4J_TEST_URL
+    "supabase": _supabase,  # Supabase's light server, on the embedded Postgres; npm fetches it once
     "pepys": _pepys,  # the diary that the benchmarks use
 }
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.services.platform import Platform
 from tests import capabilities
+
+if TYPE_CHECKING:
+    from tests.supabase_server import Supabase
 
 
 def pytest_configure(config: pytest.Config) -> None:  # noqa: ARG001  # the hook's signature
@@ -78,3 +81,31 @@ def platform(settings: Settings) -> Iterator[Platform]:
 def client(platform: Platform) -> MemoryClient:
     """A client on `platform`, which closes it."""
     return MemoryClient(platform)
+
+
+@pytest.fixture(scope="session")
+def supabase(home: Path) -> Iterator[Supabase]:
+    """Supabase's light server on this run's Postgres, started once: tests may empty the schema, its functions stay."""
+    capabilities.need("supabase")
+    from memory_pipelines.stores.postgres.migrate import migrate
+    from memory_pipelines.wiring import database_url
+    from tests import engines, supabase_server
+
+    try:
+        supabase_server.installed()
+    except RuntimeError as problem:
+        if "supabase" in capabilities.required():
+            raise
+        pytest.skip(f"needs supabase: {problem}")
+    url = database_url(engines.settings_for(home))
+    migrate(url)
+    with supabase_server.running(url) as server:
+        yield server
+
+
+@pytest.fixture
+def rest_settings(settings: Settings, supabase: Supabase) -> Settings:
+    """The same engines, with the record reached over REST and without its address."""
+    from pydantic import SecretStr
+
+    return settings.model_copy(update={"supabase_url": supabase.url, "supabase_key": SecretStr(supabase.secret_key)})

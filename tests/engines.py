@@ -156,7 +156,10 @@ def at_once(*tasks: Callable[[], T]) -> list[T]:
 
 def deadlocks(settings: Settings) -> int:
     """How many deadlocks the record has met since it started. Close clients first: a session reports when it ends."""
-    others = "select 1 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+    others = (  # the light server keeps its own
+        "select 1 from pg_stat_activity where backend_type = 'client backend' and pid <> pg_backend_pid()"
+        " and application_name <> 'postgres.js'"
+    )
     with connect(settings) as connection:
         until(lambda: not connection.execute(others).fetchone(), "the other sessions end")
         row = connection.execute("select deadlocks from pg_stat_database where datname = current_database()").fetchone()

@@ -33,8 +33,9 @@ def status(platform: Platform) -> Status:
 def health(platform: Platform) -> dict[str, dict[str, Any]]:
     """Each engine: `ok`, and its facts or the code and message of what failed."""
     settings = platform.settings
+    record = settings.database_url or (SecretStr(settings.supabase_url) if settings.supabase_url else None)
     looks: dict[str, tuple[SecretStr | None, Callable[[], Mapping[str, Any]]]] = {
-        "postgres": (settings.database_url, lambda: platform.record.health()),
+        "postgres": (record, lambda: platform.record.health()),
         "redis": (settings.redis_url, lambda: platform.stream.health()),
         "graph": (settings.graph_url, lambda: platform.graph.health()),
     }

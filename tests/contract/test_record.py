@@ -23,19 +23,30 @@ from memory_pipelines.domain.models import PROJECTIONS, EntityMention, Links, Me
 from memory_pipelines.ports import RecordStore
 from memory_pipelines.services import maintenance
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.stores.postgres.migrate import migrate
 from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
+from memory_pipelines.stores.postgres.rpc_transport import RpcTransport
 from memory_pipelines.stores.postgres.store import PostgresRecord
 from tests import engines
 
-TRANSPORTS = ["psycopg"]
+TRANSPORTS = ["psycopg", "rest"]
 
 
 @pytest.fixture(params=TRANSPORTS)
-def record(request: pytest.FixtureRequest, platform: Platform, settings: Settings) -> Iterator[RecordStore]:
+def transport(request: pytest.FixtureRequest) -> str:
+    """Which transport a test runs on."""
+    return str(request.param)
+
+
+@pytest.fixture
+def record(request: pytest.FixtureRequest, transport: str, platform: Platform, settings: Settings) -> Iterator[RecordStore]:
     """An empty record behind each transport."""
-    assert request.param == "psycopg"
     assert platform.record.namespaces() == []
-    store = PostgresRecord(PsycopgTransport(wiring.database_url(settings)))
+    if transport == "rest":
+        server = request.getfixturevalue("supabase")
+        store = PostgresRecord(RpcTransport(server.url, server.secret_key))
+    else:
+        store = PostgresRecord(PsycopgTransport(wiring.database_url(settings)))
     yield store
     store.close()
 
@@ -82,6 +93,41 @@ def test_a_task_or_value_that_makes_no_sense_is_invalid(record: RecordStore) -> 
         record.get(id="no uuid")
 
 
+def test_a_value_that_the_record_cannot_read_is_invalid(record: RecordStore) -> None:
+    saved(record, "a")
+    for after in (["yesterdayish", str(uuid7())], ["2026-01-01T00:00:00+00:00", "no uuid"], ["99999-01-01T25:00:00Z", str(uuid7())]):
+        with pytest.raises(InvalidInput) as error:
+            record.page({"namespace": "default", "limit": 1, "after": after})
+        assert error.value.code == "value_invalid"
+
+
+@pytest.mark.parametrize("state", ["40001", "40P01", "55P03", "53300"])
+def test_what_may_succeed_the_next_time_is_tried_again_and_not_for_ever(record: RecordStore, settings: Settings, state: str) -> None:
+    with engines.connect(settings) as connection:
+        connection.execute("create sequence memory.tries")  # keeps counting when a transaction is undone
+        connection.execute(
+            f"""create or replace function public.memory_namespaces_v1(input text) returns jsonb
+            language plpgsql security definer as $$ begin
+              if nextval('memory.tries') in (3, 9) then return '["at last"]'; end if;
+              raise exception using errcode = '{state}', message = 'not now';
+            end $$"""
+        )
+        assert record.namespaces() == ["at last"]
+        with pytest.raises(Unavailable) as error:
+            record.namespaces()
+        assert (error.value.code, error.value.retryable) == ("record_unavailable", True)
+        assert connection.execute("select last_value from memory.tries").fetchone() == (8,)  # five tries more
+
+
+def test_texts_and_numbers_come_back_as_they_went(record: RecordStore) -> None:
+    text = "“Zoë” said: \\n is no line.\n\tThis is 😀 — and \u2028 too. '; drop table x; --"
+    metadata = {"big": 2**53 - 1, "small": -0.25, "deep": {"list": [1, None, True, "1"]}, "": "", "ключ": "值", "long": "x" * 10_000}
+    (result,) = record.save([item(text, metadata=metadata, namespace="ünï/cödé", key="a?b&c=d#e")])
+    found = record.get(key="a?b&c=d#e", namespace="ünï/cödé")
+    assert (found.id, found.text, found.metadata) == (result.id, text, metadata)
+    assert record.namespaces() == ["ünï/cödé"]
+
+
 def test_more_threads_than_connections_are_served(record: RecordStore) -> None:
     results = engines.at_once(*[partial(saved, record, f"note {n}") for n in range(40)])
     assert len({ids[0] for ids in results}) == 40
@@ -94,15 +140,18 @@ def test_connections_that_the_server_cut_are_replaced(record: RecordStore, setti
     assert engines.at_once(*[lambda: record.namespaces()] * 5) == [[]] * 5
 
 
-def test_a_record_that_is_not_there_is_unavailable_soon(record: RecordStore) -> None:
-    del record
-    store = PostgresRecord(PsycopgTransport("postgresql://postgres:hunter2@127.0.0.1:1/memory", timeout=0.3))
+def test_a_record_that_is_not_there_is_unavailable_soon(transport: str) -> None:
+    store = PostgresRecord(
+        PsycopgTransport("postgresql://postgres:hunter2@127.0.0.1:1/memory", timeout=0.3)
+        if transport == "psycopg"
+        else RpcTransport("http://127.0.0.1:1", "sb_secret_hunter2", timeout=0.3)
+    )
     started = time.monotonic()
     with pytest.raises(Unavailable) as error:
         store.namespaces()
     assert (error.value.code, error.value.retryable) == ("record_unavailable", True)
     assert "hunter2" not in error.value.message
-    assert time.monotonic() - started < 1.5  # it waited for a connection once, not once a try
+    assert time.monotonic() - started < 2.5  # it waited for a connection once, not once a try
     store.close()
 
 
@@ -486,9 +535,12 @@ class Writes(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(settings: Settings) -> Iterator[Callable[[], Writes]]:
+def machine(request: pytest.FixtureRequest, transport: str, settings: Settings) -> Iterator[Callable[[], Writes]]:
     """Machines on one empty platform without an extractor, so that the given links are all there are."""
     engines.empty(settings)
+    if transport == "rest":
+        settings = request.getfixturevalue("rest_settings")
+        migrate(request.getfixturevalue("supabase").database_url)  # over REST nobody does
     platform = wiring.open_platform(settings.model_copy(update={"extractor": "none"}))
     yield partial(Writes, MemoryClient(platform), platform)
     platform.close()

@@ -62,9 +62,9 @@ def test_engines_and_schema(fresh: Cli, tmp_path: Path) -> None:
     assert all(set(engine) == {"running", "pid", "address"} and engine["running"] for engine in started["engines"].values())
     assert fresh("up", "--json").json == started
     migrated = fresh("migrate", "--json").json
-    assert set(migrated) == {"applied", "version", "functions"}
+    assert set(migrated) == {"applied", "version", "functions", "end_user_reads"}
     assert migrated["version"] >= 1
-    assert fresh("migrate", "--json").json == {"applied": [], "version": migrated["version"], "functions": False}
+    assert fresh("migrate", "--json").json == {**migrated, "applied": [], "functions": False}
     fresh("save", "It stays.", "-k", "k")
     assert set(fresh("down", "--json").json["stopped"]) == {"postgres", "redis", "graph"}
     assert fresh("get", "-k", "k", "--json").json["text"] == "It stays."

@@ -29,7 +29,8 @@ def database(platform: Platform, settings: Settings) -> Iterator[psycopg.Connect
     with engines.connect(settings) as connection:
         connection.execute("drop schema if exists memory cascade")
         for role in ROLES:
-            connection.execute(sql.SQL("create role {} nologin noinherit").format(sql.Identifier(role)))
+            if not names(connection, f"select rolname from pg_roles where rolname = '{role}'"):
+                connection.execute(sql.SQL("create role {} nologin noinherit").format(sql.Identifier(role)))
         connection.execute("alter role service_role bypassrls")
         connection.execute("grant usage on schema public to anon, authenticated, service_role")
         connection.execute("alter default privileges in schema public grant execute on functions to anon, authenticated, service_role")
@@ -41,8 +42,8 @@ def database(platform: Platform, settings: Settings) -> Iterator[psycopg.Connect
         finally:
             connection.execute("reset role")
             connection.execute("drop owned by anon, authenticated, service_role")
-            for role in ROLES:
-                connection.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+            for role in ROLES:  # they stay, as every migration wants them, but nobody logs in as them any more
+                connection.execute(sql.SQL("alter role {} nologin").format(sql.Identifier(role)))
 
 
 def names(connection: psycopg.Connection[Any], query: str) -> list[str]:
@@ -57,7 +58,8 @@ def test_every_callable_function_has_the_shape_that_keeps_it_safe(database: psyc
     assert len(shapes) > 30
     for name, arguments, result, definer, many, options in shapes:
         assert name.endswith("_v1"), name
-        assert (arguments, result, many) == ("input text", "jsonb", False), name
+        expected = "input text, vectors vector[]" if name == "memory_store_vectors_v1" else "input text"  # binary, on a direct connection
+        assert (arguments, result, many) == (expected, "jsonb", False), name
         assert definer, name
         assert "search_path=memory, extensions, public, pg_temp" in options, name
 
@@ -87,13 +89,14 @@ def test_every_table_has_row_level_security(database: psycopg.Connection[Any]) -
 
 @pytest.mark.parametrize("role", ["anon", "authenticated"])
 def test_a_visitor_can_neither_call_a_function_nor_read_a_table(database: psycopg.Connection[Any], role: str) -> None:
-    functions = names(database, f"select p.proname {CALLABLE}")
+    functions = database.execute(f"select p.proname, p.pronargs {CALLABLE}").fetchall()
     tables = names(database, "select tablename from pg_tables where schemaname = 'memory'")
     helpers = names(database, "select p.oid::regproc::text from pg_proc p where p.pronamespace = 'memory'::regnamespace")
     database.execute(f"set role {role}")
-    for name in functions:
+    for name, arguments in functions:
+        call = sql.SQL("select {}({})").format(sql.Identifier("public", name), sql.SQL(", ").join(["{}", "{}"][:arguments]))
         with pytest.raises(errors.InsufficientPrivilege):
-            database.execute(sql.SQL("select {}('{{}}')").format(sql.Identifier("public", name)))
+            database.execute(call)
     for name in tables:
         for statement in ("select * from {}", "delete from {}"):
             with pytest.raises(errors.InsufficientPrivilege):
@@ -148,6 +151,17 @@ def test_the_services_role_is_all_that_a_client_needs(database: psycopg.Connecti
         assert len(service.search("notes of a mathematician", limit=100)) == 100
         assert len(service.related("Ada Lovelace").memories) == 20
         assert service.status().parked == 0
+
+
+def test_the_roles_are_made_where_they_are_missing(database: psycopg.Connection[Any], settings: Settings) -> None:
+    database.execute("drop owned by anon, authenticated, service_role")
+    for role in ROLES:
+        database.execute(sql.SQL("drop role {}").format(sql.Identifier(role)))
+    database.execute("drop schema memory cascade")
+    migrate(database_url(settings))
+    assert names(database, f"select rolname::text from pg_roles where rolname in {ROLES} and not rolcanlogin order by 1") == list(ROLES)
+    assert names(database, f"select p.proname {CALLABLE} and not has_function_privilege('service_role', p.oid, 'execute')") == []
+    assert names(database, f"select p.proname {CALLABLE} and has_function_privilege('authenticated', p.oid, 'execute')") == []
 
 
 # -- migrations ----------------------------------------------------------------------------------------------------------

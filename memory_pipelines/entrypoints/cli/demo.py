@@ -94,19 +94,19 @@ def _heading(number: int, words: str) -> None:
 
 def _open(platform: Platform, wanted: tuple[Engine, ...]) -> None:
     from memory_pipelines import embedded, wiring
-    from memory_pipelines.stores.postgres.migrate import migrate
 
     began = time.monotonic()
     if wanted:
         embedded.up(platform.settings.home_path, wanted)
-    schema = migrate(wiring.database_url(platform.settings))
+    schema = wiring.bring_schema(platform)
     platform.graph.prepare()
     what = (
         f"Embedded: {', '.join(wanted)}, in {output.visible(str(platform.settings.home_path))}."
         if wanted
         else "Engines: those of your URLs."
     )
-    output.say(f"{what} Schema {schema.version}. {time.monotonic() - began:.1f} s.")
+    reached = "The record is reached over REST." if schema is None else f"Schema {schema}."
+    output.say(f"{what} {reached} {time.monotonic() - began:.1f} s.")
 
 
 def _import(platform: Platform) -> dict[str, Any]:

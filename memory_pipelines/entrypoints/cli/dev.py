@@ -88,10 +88,9 @@ def _port_is_free(port: int) -> None:
 def _schema() -> None:
     from memory_pipelines import wiring
     from memory_pipelines.entrypoints.cli.session import open_platform
-    from memory_pipelines.stores.postgres.migrate import migrate
 
     with open_platform() as platform:
-        migrate(wiring.database_url(platform.settings))
+        wiring.bring_schema(platform)
         platform.graph.prepare()
         try:
             platform.stream.last_id()  # an embedded one starts with its first use

@@ -5,6 +5,8 @@ To add a command, see the docstring of this package. Must stay out: how engines 
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from memory_pipelines.entrypoints.cli import options, output
@@ -50,17 +52,31 @@ def down(json: options.Json = False) -> None:
         output.say(f"Stopped: {', '.join(stopped)}." if stopped else "Nothing was running.")
 
 
-@app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines migrate"))
-def migrate(json: options.Json = False) -> None:
+@app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines migrate", "memory-pipelines migrate --end-user-reads"))
+def migrate(
+    end_user_reads: Annotated[
+        bool | None,
+        typer.Option(
+            "--end-user-reads/--no-end-user-reads",
+            help="Let the tokens of a Supabase project's end users read, over REST, the one namespace that they claim; or take that back.",
+            show_default="as it is",
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
     """Bring the record's schema and the graph's indexes up to this release. Repeating it changes nothing."""
     from memory_pipelines import wiring
     from memory_pipelines.stores.postgres import migrate as schema
 
     with open_platform() as platform:
-        done = schema.migrate(wiring.database_url(platform.settings))
+        done = schema.migrate(wiring.database_url(platform.settings), end_user_reads=end_user_reads)
         platform.graph.prepare()
     if json:
-        output.document({"applied": done.applied, "version": done.version, "functions": done.functions})
+        output.document(
+            {"applied": done.applied, "version": done.version, "functions": done.functions, "end_user_reads": done.end_user_reads}
+        )
         return
     output.say(f"Applied: {', '.join(done.applied)}." if done.applied else "The schema was up to date.")
     output.say(f"The record has schema {done.version}; the graph has its indexes.")
+    if done.end_user_reads:
+        output.say("End users' tokens may read the namespace that they claim.")

@@ -45,7 +45,7 @@ class WordLlamaEmbedder:
             ConfigurationError: `model_missing`, the package came without its weights.
         """
         if not texts:
-            return ()
+            return []
         check_texts(texts)
         import numpy as np
 

@@ -3,6 +3,8 @@
 `sql/migrations/NNNN_subject.sql` changes tables and is never edited once released. `sql/functions/*.sql` is the readable
 present: every function is `create or replace`, carries its version in its name (`…_v1`), and is applied again whenever
 any of the files has changed. To change a function's meaning, add `_v2` and leave `_v1` to older code.
+`sql/end_user_reads` is only applied where it was asked for, and from then on whenever the functions are, which close everything.
+Locks are the transaction's own, and nothing is kept in the session: a pooled address will do.
 """
 
 from __future__ import annotations
@@ -17,64 +19,53 @@ from psycopg.conninfo import conninfo_to_dict
 
 from memory_pipelines.domain.errors import ConfigurationError, Unavailable
 
+MIGRATIONS_TABLE = (
+    "create table if not exists memory.migrations (version integer primary key, name text not null,"
+    " applied_at timestamptz not null default now())"
+)
 _LOCK = 0x6D656D6F72  # any number, the same for all of us: only one process migrates at a time
 
 
 @dataclass(frozen=True, slots=True)
 class Migrated:
-    """What a migration did: versions applied now, the version the schema has, whether functions were replaced."""
+    """What a migration did: versions applied now, the version the schema has, whether functions were replaced, and whether
+    end users may read."""
 
     applied: tuple[str, ...]
     version: int
     functions: bool
+    end_user_reads: bool = False
 
 
-def migrate(url: str) -> Migrated:
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a database has: the newest migration (0 for none), and digests of what was applied (empty for nothing)."""
+
+    version: int = 0
+    functions: str = ""
+    end_user_reads: str = ""
+
+
+def migrate(url: str, *, end_user_reads: bool | None = None) -> Migrated:
     """Apply what is missing, in one transaction; a schema that is up to date costs one query.
 
     Args:
         url: of a role that may create schemas, extensions and functions.
+        end_user_reads: open the read functions to end users' own tokens, or close them again; None leaves it as it is.
 
     Raises:
         Unavailable: `record_unavailable`
         ConfigurationError: `schema_newer` for a schema that a later release made, `migration_failed` when Postgres refused.
     """
-    migrations, functions = _files("migrations"), _files("functions")
-    digest = hashlib.sha256("\0".join(text for _, text in functions).encode()).hexdigest()
-    newest = int(migrations[-1][0].split("_")[0])
+    newest = release()
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
-            if _state(connection) == (newest, digest):
-                return Migrated((), newest, functions=False)
+            present = _state(connection)
+            if present == newest.goal(present, end_user_reads):
+                return Migrated((), present.version, functions=False, end_user_reads=bool(present.end_user_reads))
             with connection.transaction():
                 connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
-                version, applied_digest = _state(connection)
-                if version > newest:
-                    raise ConfigurationError(
-                        "schema_newer",
-                        f"The database has schema {version}, this release knows {newest}: install the release that made it.",
-                    )
-                applied = []
-                for name, text in migrations:
-                    if int(name.split("_")[0]) > version:
-                        connection.execute(text.encode())
-                        applied.append(name)
-                connection.execute(
-                    "create table if not exists memory.migrations (version integer primary key, name text not null,"
-                    " applied_at timestamptz not null default now())"
-                )
-                for name in applied:
-                    connection.execute("insert into memory.migrations (version, name) values (%s, %s)", [int(name.split("_")[0]), name])
-                replaced = applied_digest != digest
-                if replaced:
-                    for _, text in functions:
-                        connection.execute(text.encode())
-                    connection.execute(
-                        "insert into memory.settings values ('functions', %s) on conflict (name) do update set value = excluded.value",
-                        [digest],
-                    )
-                connection.execute("notify pgrst, 'reload schema'")
-                return Migrated(tuple(applied), newest, functions=replaced)
+                return _apply(connection, newest, end_user_reads)
     except psycopg.OperationalError as error:
         raise Unavailable("record_unavailable", f"Postgres at {_where(url)} did not answer: {_reason(error)}. Is it running?") from None
     except psycopg.Error as error:
@@ -83,26 +74,95 @@ def migrate(url: str) -> Migrated:
         ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Release:
+    """The SQL of this release: name and text of each file."""
+
+    migrations: list[tuple[str, str]]
+    functions: list[tuple[str, str]]
+    grant: str
+    withdraw: str
+
+    def goal(self, present: _State, end_user_reads: bool | None) -> _State:
+        """What a database shall have that has `present` now."""
+        opened = bool(present.end_user_reads) if end_user_reads is None else end_user_reads
+        newest = int(self.migrations[-1][0].split("_")[0])
+        return _State(newest, self.functions_digest, _digest(self.grant) if opened else "")
+
+    @property
+    def functions_digest(self) -> str:
+        """What a database remembers of the functions that it has."""
+        return _digest(*(text for _, text in self.functions))
+
+
+def release() -> Release:
+    """What this release brings."""
+    (_, grant), (_, withdraw) = _files("end_user_reads")
+    return Release(_files("migrations"), _files("functions"), grant, withdraw)
+
+
+def _apply(connection: psycopg.Connection, newest: Release, end_user_reads: bool | None) -> Migrated:
+    """Bring what is there, read again under the lock, to the release's goal."""
+    present = _state(connection)
+    goal = newest.goal(present, end_user_reads)
+    if present.version > goal.version:
+        raise ConfigurationError(
+            "schema_newer",
+            f"The database has schema {present.version}, this release knows {goal.version}: install the release that made it.",
+        )
+    connection.execute("set local search_path = public, extensions")  # hosted projects have pgvector in the latter
+    applied = []
+    for name, text in newest.migrations:
+        if int(name.split("_")[0]) > present.version:
+            connection.execute(text.encode())
+            applied.append(name)
+    connection.execute(MIGRATIONS_TABLE)
+    for name in applied:
+        connection.execute("insert into memory.migrations (version, name) values (%s, %s)", [int(name.split("_")[0]), name])
+    replaced = present.functions != goal.functions
+    if replaced:
+        for _, text in newest.functions:
+            connection.execute(text.encode())
+        _remember(connection, "functions", goal.functions)
+    if goal.end_user_reads and (replaced or present.end_user_reads != goal.end_user_reads):
+        connection.execute(newest.grant.encode())
+        _remember(connection, "end_user_reads", goal.end_user_reads)
+    elif present.end_user_reads and not goal.end_user_reads:
+        connection.execute(newest.withdraw.encode())
+        _remember(connection, "end_user_reads", "")
+    connection.execute("notify pgrst, 'reload schema'")
+    return Migrated(tuple(applied), goal.version, functions=replaced, end_user_reads=bool(goal.end_user_reads))
+
+
+def _remember(connection: psycopg.Connection, name: str, value: str) -> None:
+    connection.execute("insert into memory.settings values (%s, %s) on conflict (name) do update set value = excluded.value", [name, value])
+
+
+def _digest(*texts: str) -> str:
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()
+
+
 def _files(folder: str) -> list[tuple[str, str]]:
     root: Traversable = files("memory_pipelines.stores.postgres") / "sql" / folder
     found = [(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in root.iterdir() if entry.name.endswith(".sql")]
     return sorted(found)
 
 
-def _state(connection: psycopg.Connection) -> tuple[int, str]:
-    """Number of the newest applied migration (0 for none) and the digest of the functions."""
+def _state(connection: psycopg.Connection) -> _State:
+    """What the database has now."""
     # Not `to_regclass`: it answers from the session's name cache, and a session that asked before it waited for the lock
     # may still hold "no such schema" from then. Reading the catalogue's own rows does not.
     present = connection.execute(
         "select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'memory' and c.relname = 'migrations'"
     )
     if present.fetchone() is None:
-        return 0, ""
+        return _State()
     row = connection.execute(
         "select coalesce((select max(version) from memory.migrations), 0),"
-        " coalesce((select value from memory.settings where name = 'functions'), '')"
+        " coalesce((select value from memory.settings where name = 'functions'), ''),"
+        " coalesce((select value from memory.settings where name = 'end_user_reads'), '')"
     ).fetchone()
-    return (row[0], row[1]) if row else (0, "")
+    return _State(*row) if row else _State()
 
 
 def _where(url: str) -> str:

@@ -18,8 +18,9 @@ from psycopg import sql
 from psycopg_pool import ConnectionPool, PoolTimeout
 from tenacity import Retrying, retry_if_exception_type, retry_if_not_exception_type, stop_after_attempt, wait_random_exponential
 
-from memory_pipelines.domain.errors import ConfigurationError, InvalidInput, MemoryPipelinesError, Refused, Unavailable, from_status
+from memory_pipelines.domain.errors import ConfigurationError, MemoryPipelinesError, Unavailable
 from memory_pipelines.ports import Vectors
+from memory_pipelines.stores.postgres import sqlstates
 from memory_pipelines.stores.postgres.binary import BinaryVectors, register
 
 _VECTOR_OID = b"""
@@ -105,17 +106,7 @@ def _json(payload: Mapping[str, Any]) -> str:
 
 def translate(error: psycopg.Error, function: str) -> MemoryPipelinesError:
     """The platform's error for a driver's. Messages of Postgres are kept; statements and their values never are."""
-    state = error.sqlstate or ""
     text = error.diag.message_primary or str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-    if state.startswith("PT") and state[2:].isdigit():
-        detail = json.loads(error.diag.message_detail or "{}")
-        return from_status(int(state[2:]), detail.pop("code", "refused"), text, detail)
-    if isinstance(error, (pg.UndefinedFunction, pg.InvalidSchemaName, pg.UndefinedTable)):
-        return ConfigurationError("schema_outdated", f"The database lacks {function}: run `memory-pipelines migrate`.")
-    if isinstance(error, pg.InsufficientPrivilege):
-        return ConfigurationError("permission_denied", f"The role may not call {function}: use the service role, or the one that migrated.")
-    if isinstance(error, pg.DataError):
-        return InvalidInput("value_invalid", f"Postgres refused a value: {text}.")
-    if isinstance(error, _TRANSIENT):
+    if error.sqlstate is None and isinstance(error, _TRANSIENT):  # the connection broke: no server said why
         return Unavailable("record_unavailable", f"Postgres did not answer: {text}. The call may be made again.")
-    return Refused("record_error", f"Postgres refused {function}: {text}.", {"sqlstate": state})
+    return sqlstates.translate(error.sqlstate or "", text, error.diag.message_detail, function)

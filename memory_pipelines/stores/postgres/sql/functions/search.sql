@@ -128,14 +128,13 @@ begin
   return query select x.id, x.passage, x.n from unnest(ids, passages) with ordinality x(id, passage, n) where x.n <= p_limit;
 end $$;
 
--- The hits of a search, best first.
+-- The hits of a search, best first. Runs as whoever calls it.
 --   {"namespace", "query", "vector"?: "[…]", "limit", "exact", "thread"?, "metadata"?, "created_after"?, "created_before"?}
 --   -> [{id, namespace, key, thread, text, passage, score, created_at, metadata}, …]
 -- Score: sum over both lists of 1 / (60 + rank) (Cormack, Clarke & Büttcher, SIGIR 2009).
-create or replace function public.memory_search_v1(input text) returns jsonb
-language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+create or replace function memory.search_hits(p jsonb) returns jsonb
+language plpgsql stable as $$
 declare
-  p jsonb := input::jsonb;
   wanted integer := (p ->> 'limit')::integer;
   candidates integer := greatest(wanted * 2, 30);
   filtered boolean := p ? 'thread' or p ? 'metadata' or p ? 'created_after' or p ? 'created_before';
@@ -162,4 +161,11 @@ begin
     limit wanted
   ) h;
   return hits;
+end $$;
+
+-- A search by the service; see memory.search_hits.
+create or replace function public.memory_search_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+begin
+  return memory.search_hits(input::jsonb);
 end $$;
