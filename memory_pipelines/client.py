@@ -311,6 +311,10 @@ class MemoryClient:
         """Drain the named projections (all, in order, by default) in this process until nothing is owed."""
         return sync_service.drain_all(self._platform, projections)
 
+    def rebuild(self, projection: str, *, drop: bool = False) -> DrainResult:
+        """Make a whole projection again from the record; `drop` deletes the graph first, which a record that was rolled back needs."""
+        return sync_service.rebuild(self._platform, projection, drop=drop)
+
     def audit(self, *, deep: bool = False, repair: bool = False) -> Verdict:
         """Compare every store with the record; with `repair`, owe what differs, drain, and audit once more."""
         return audit_service.audit(self._platform, deep=deep, repair=repair)

@@ -6,7 +6,7 @@ Protocol and one branch in `wiring.py`. Must stay out: drivers, defaults, behavi
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -277,6 +277,8 @@ class GraphStore(Protocol):
     def raise_marker(self, counter: int) -> None: ...
 
     def raise_fence(self, claim: int) -> None: ...
+
+    def drop(self) -> Iterator[int]: ...
 
     def tombstones(self, kind: str, *, limit: int) -> list[dict[str, str]]: ...
 

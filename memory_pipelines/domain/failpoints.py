@@ -21,6 +21,7 @@ POINTS = frozenset({
     "embeddings.stored",
     "graph.applied",  # the graph has it, nothing is settled
     "graph.lost_owed",  # after a rollback: what was lost is owed again, the counter is still below
+    "graph.dropping",  # a first page of the graph is deleted, the marker still forbids every batch
     "graph.settled",  # settled, nothing is acknowledged
 })  # fmt: skip
 

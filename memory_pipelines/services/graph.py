@@ -137,7 +137,7 @@ def recover(platform: Platform, claim: Claim | None = None) -> int:
         raise Refused(
             "record_rolled_back",
             "The graph has seen claims that this record never issued: the record was rolled back to an older state. Nothing was written."
-            " Empty the graph and rebuild it from the record (job `rebuild_graph`).",
+            " Drop the graph and build it again from the record: `memory-pipelines rebuild graph --drop`.",
             {"graph_claim": marker.claim, "record_claim": newest},
         )
     if marker.counter == 0 or marker.counter < settled:
@@ -148,6 +148,19 @@ def recover(platform: Platform, claim: Claim | None = None) -> int:
     reach("graph.lost_owed")
     platform.graph.raise_marker(int(lost["settled_marker"]))
     return int(lost["owed"])
+
+
+def drop(platform: Platform) -> int:
+    """Delete the projection; returns how many nodes went. The next drain owes all of it again, and makes it.
+
+    Nobody writes meanwhile: the fence is closed first and goes last, so a drop that was killed leaves a closed graph, and is repeated.
+    """
+    platform.graph.raise_fence(_NEVER)
+    gone = 0
+    for page in platform.graph.drop():
+        gone += page
+        reach("graph.dropping")
+    return gone
 
 
 def behind(platform: Platform, settled_marker: int) -> bool:

@@ -7,12 +7,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from memory_pipelines.domain import validation
+from memory_pipelines.domain.errors import InvalidInput
 from memory_pipelines.domain.models import PROJECTIONS, DrainResult, SyncState
 from memory_pipelines.services import graph
 from memory_pipelines.services.drains import drain, newest_number, paid_up_to, steps
 from memory_pipelines.services.platform import Platform
 
-__all__ = ["Wanted", "drain", "drain_all", "rebuild_owe", "sync_state", "wanted"]
+__all__ = ["Wanted", "drain", "drain_all", "rebuild", "rebuild_owe", "sync_state", "wanted"]
+
+_SHARDS = 16  # so many calls owe a projection again: each must end within seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,28 @@ def rebuild_owe(platform: Platform, projection: str, shard: int, shards: int) ->
     """Owe every row of one shard again; returns how many."""
     steps(projection)
     return platform.record.owe_shard(projection, shard, shards)
+
+
+def rebuild(
+    platform: Platform, projection: str, *, drop: bool = False, on_progress: Callable[[str, int, int], None] | None = None
+) -> DrainResult:
+    """Make a whole projection again from the record.
+
+    Args:
+        drop: delete the graph first, whatever it holds: the way out where the record was rolled back. Only the graph can be dropped; the
+            other projections live in the record, and making them again replaces them.
+
+    Raises:
+        InvalidInput: `projection_unknown`, `drop_invalid`
+    """
+    steps(projection)
+    if drop and projection != "graph":
+        raise InvalidInput("drop_invalid", f"Only the graph can be dropped: {projection} lives in the record, and a rebuild replaces it.")
+    if drop:
+        graph.drop(platform)
+    for shard in range(_SHARDS):
+        rebuild_owe(platform, projection, shard, _SHARDS)
+    return drain_all(platform, (projection,), on_progress=on_progress)[0]
 
 
 def sync_state(platform: Platform, id: str) -> SyncState:  # noqa: A002

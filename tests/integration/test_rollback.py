@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from memory_pipelines import MemoryClient, Settings, embedded
-from memory_pipelines.domain.errors import Refused
+from memory_pipelines.domain.errors import InvalidInput, Refused
 from memory_pipelines.ports import GraphTransport
 from memory_pipelines.services import maintenance, sync
 from tests import engines
@@ -175,7 +175,10 @@ def test_a_record_that_was_rolled_back_is_noticed_and_the_graph_stays_closed_unt
         assert [client.get(id_).text for id_ in refused.value.detail["ids"]] == ["Nor does waiting help."]
         assert graphs.shown(graph) == before
         assert not client.audit(deep=True).clean
-        graphs.drop(graph)
+        faults.killed_at(mortal, "graph.dropping", "client.rebuild('graph', drop=True)")
+        with pytest.raises(Refused):
+            client.sync("graph")
+        client.rebuild("graph", drop=True)
         client.sync()
         ids = [memory.id for memory in client.list(limit=1000)]
         assert len(ids) == 41
@@ -194,3 +197,17 @@ def test_a_record_that_was_rolled_back_is_noticed_even_when_nothing_is_owed(surv
         survivor.sync("graph")
     assert error.value.code == "record_rolled_back"
     assert drift.findings(survivor.audit(deep=True)) == []
+
+
+@engines.ON_EVERY_GRAPH
+def test_a_graph_that_is_dropped_on_purpose_is_built_again(survivor: MemoryClient) -> None:
+    ids = furnish(survivor)
+    survivor.sync()
+    result = survivor.rebuild("graph", drop=True)
+    assert (result.owed, result.done > 60, result.rolled_back > 60) == (0, True, True)
+    all_is_well(survivor, ids)
+    with pytest.raises(InvalidInput) as error:
+        survivor.rebuild("embeddings", drop=True)
+    assert error.value.code == "drop_invalid"
+    assert survivor.rebuild("embeddings").done > 60
+    all_is_well(survivor, ids)

@@ -1,4 +1,4 @@
-"""`status` and `sync`: what is owed to the projections, and working it off in this process.
+"""`status`, `sync` and `rebuild`: what is owed to the projections, and working it off in this process.
 
 To add a command, see the docstring of this package. Must stay out: draining (`services/sync.py`).
 """
@@ -81,6 +81,27 @@ def sync(
         for name in chosen:
             with _watched(client, name):
                 results += client.sync(name)
+    _report(results, json)
+
+
+@app.command(
+    rich_help_panel=PANEL, epilog=options.examples("memory-pipelines rebuild embeddings", "memory-pipelines rebuild graph --drop --json")
+)
+def rebuild(
+    projection: Annotated[Projection, typer.Argument(help="Which.")],
+    drop: Annotated[bool, typer.Option("--drop", help="Delete the graph first, whatever it holds.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Make a whole projection again from the record.
+
+    With --drop the graph is deleted first: the way out when the record was restored to an older state than the graph has seen.
+    """
+    with open_client() as client, _watched(client, projection.value):
+        result = client.rebuild(projection.value, drop=drop)
+    _report([result], json)
+
+
+def _report(results: list[DrainResult], json: bool) -> None:
     if json:
         output.document({"projections": [{**_shown(result), "rate": result.rate} for result in results]})
     else:

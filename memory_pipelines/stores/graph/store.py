@@ -6,13 +6,14 @@ A new read is a statement in `cypher/`, a method here and a line in `ports.Graph
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from memory_pipelines.ports import Applied, GraphTransport, Marker
 from memory_pipelines.stores.graph.statements import statements
 
 _log = logging.getLogger(__name__)
+_DROPPED_AT_ONCE = 5000  # nodes with their edges; one statement must end within seconds
 KINDS = ("memory", "entity", "mention", "relation")
 
 
@@ -90,6 +91,13 @@ class CypherGraph:
     def purge(self, kind: str, rows: Sequence[Mapping[str, str]]) -> None:
         """Delete tombstones that were listed before the fence was raised; what lives again meanwhile stays."""
         self._transport.run(statements("marker")[f"purge_{kind}"], {"rows": list(rows)}, write=True)
+
+    def drop(self) -> Iterator[int]:
+        """Delete everything that is ours, the marker last; gives the number of nodes of each page. Close the graph with the fence first."""
+        for name in ("drop_memories", "drop_entities", "drop_marker"):
+            while gone := int(self._transport.run(statements("marker")[name], {"limit": _DROPPED_AT_ONCE}, write=True)[0][0]):
+                yield gone
+        self._prepared = False
 
     # -- traversal ---------------------------------------------------------------------------------------------------
 

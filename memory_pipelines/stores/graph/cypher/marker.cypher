@@ -50,3 +50,13 @@ MATCH (e:Entity {id: r.id}) WHERE e.deleted = true
 OPTIONAL MATCH (e)-[n]-()
 WITH e, count(n) AS edges WHERE edges = 0
 DELETE e
+
+// Dropping the projection, page by page: nodes that are ours, and the marker last.
+// name: drop_memories
+MATCH (n:Memory) WITH n LIMIT $limit DETACH DELETE n RETURN count(n)
+
+// name: drop_entities
+MATCH (n:Entity) WITH n LIMIT $limit DETACH DELETE n RETURN count(n)
+
+// name: drop_marker
+MATCH (n:Marker) WITH n LIMIT $limit DETACH DELETE n RETURN count(n)
