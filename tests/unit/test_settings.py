@@ -87,6 +87,7 @@ SIGNATURES = {
     "health": "",
     "history": "id",
     "list": "namespace thread metadata created_after created_before limit cursor",
+    "rebuild": "projection drop",
     "related": "name namespace limit",
     "save": "text namespace key id thread metadata source created_at expires_at entities relations revive wait timeout",
     "save_many": "items revive wait timeout",
