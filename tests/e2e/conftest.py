@@ -20,9 +20,13 @@ def warm() -> Iterator[Warm]:
 
 
 @pytest.fixture(scope="session")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The MEMORY_HOME of this session."""
-    return tmp_path_factory.mktemp("cli") / "home"
+def home() -> Iterator[Path]:
+    """The MEMORY_HOME of this session; it does not exist yet."""
+    need("embedded")
+    from tests import engines
+
+    with engines.temporary_home() as folder:
+        yield folder / "home"
 
 
 @pytest.fixture(scope="session")
@@ -40,6 +44,9 @@ def cli(warm: Warm, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def fresh(warm: Warm, tmp_path: Path) -> Iterator[Cli]:
     """Runs commands in a home where nothing has happened yet."""
     need("embedded")
-    run = runner(warm, tmp_path / "home", tmp_path)
-    yield run
-    run("down")
+    from tests import engines
+
+    with engines.temporary_home() as folder:
+        run = runner(warm, folder / "home", tmp_path)
+        yield run
+        run("down")

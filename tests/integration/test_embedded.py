@@ -24,18 +24,19 @@ from memory_pipelines.domain.errors import ConfigurationError, Unavailable
 from memory_pipelines.embedded import Engine, addresses, down, engines, status, up
 from memory_pipelines.embedded.redis import Redis
 from tests.capabilities import need
+from tests.engines import temporary_home
 
 ENGINES: tuple[Engine, ...] = ("postgres", "redis", "graph")
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def shared_home() -> Iterator[Path]:
     """One home for the tests that leave data and folders as they are. Servers may be killed: `up` is what is tested."""
     need("embedded")
-    home = tmp_path_factory.mktemp("engines") / "home"
-    yield home
-    down(home)
+    with temporary_home() as folder:
+        yield folder / "home"
+        down(folder / "home")
 
 
 @pytest.fixture
@@ -45,10 +46,12 @@ def home(shared_home: Path) -> Path:
 
 
 @pytest.fixture
-def new_home(tmp_path: Path) -> Iterator[Path]:
+def new_home() -> Iterator[Path]:
+    """A home that nobody has used yet."""
     need("embedded")
-    yield tmp_path / "home"
-    down(tmp_path / "home")
+    with temporary_home() as folder:
+        yield folder / "home"
+        down(folder / "home")
 
 
 def pids(home: Path) -> dict[str, int | None]:
