@@ -41,12 +41,18 @@ def cli(warm: Warm, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 
 @pytest.fixture
-def fresh(warm: Warm, tmp_path: Path) -> Iterator[Cli]:
-    """Runs commands in a home where nothing has happened yet."""
+def fresh_home() -> Iterator[Path]:
+    """A MEMORY_HOME in which nothing has happened yet; it does not exist."""
     need("embedded")
     from tests import engines
 
     with engines.temporary_home() as folder:
-        run = runner(warm, folder / "home", tmp_path)
-        yield run
-        run("down")
+        yield folder / "home"
+
+
+@pytest.fixture
+def fresh(warm: Warm, fresh_home: Path, tmp_path: Path) -> Iterator[Cli]:
+    """Runs commands in `fresh_home`."""
+    run = runner(warm, fresh_home, tmp_path)
+    yield run
+    run("down")

@@ -53,8 +53,8 @@ def test_status_sync_and_audit(cli: Cli, home: Path) -> None:
     assert "Clean" in cli("audit", "--deep").out
 
 
-def test_engines_and_schema(fresh: Cli, tmp_path: Path) -> None:
-    home = str(tmp_path / "home")
+def test_engines_and_schema(fresh: Cli, fresh_home: Path) -> None:
+    home = str(fresh_home)
     assert fresh("down", "--json").json == {"home": home, "stopped": []}
     started = fresh("up", "--json").json
     assert started["home"] == home
@@ -71,7 +71,7 @@ def test_engines_and_schema(fresh: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(400)
-def test_the_demo_and_the_demo_again(fresh: Cli, tmp_path: Path) -> None:
+def test_the_demo_and_the_demo_again(fresh: Cli, fresh_home: Path) -> None:
     first = fresh("demo", "--json")
     assert first.code == 0, first.out + first.err
     told = first.json
@@ -87,11 +87,11 @@ def test_the_demo_and_the_demo_again(fresh: Cli, tmp_path: Path) -> None:
     assert again.code == 0, again.out + again.err
     assert "131 unchanged" in again.out
     assert "Traceback" not in again.err
-    assert (tmp_path / "home" / "dagster" / "history").is_dir()
+    assert (fresh_home / "dagster" / "history").is_dir()
 
 
 @pytest.mark.timeout(400)
-def test_dev_starts_and_stops_everything(fresh: Cli, tmp_path: Path) -> None:
+def test_dev_starts_and_stops_everything(fresh: Cli, fresh_home: Path, tmp_path: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -99,7 +99,7 @@ def test_dev_starts_and_stops_everything(fresh: Cli, tmp_path: Path) -> None:
         busy = fresh("dev", "--port", str(port), "--json")
         assert (busy.code, busy.error["code"]) == (1, "port_busy")
         assert "--port" in busy.error["message"]
-    home = tmp_path / "home"
+    home = fresh_home
     command = [*COMMAND, "dev", "--port", str(port), "--json"]
     with subprocess.Popen(command, env=environment(home), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as dev:
         assert dev.stdout is not None
