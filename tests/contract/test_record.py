@@ -23,6 +23,7 @@ from memory_pipelines.domain.models import PROJECTIONS, EntityMention, Links, Me
 from memory_pipelines.ports import RecordStore
 from memory_pipelines.services import maintenance
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.stores.postgres import store
 from memory_pipelines.stores.postgres.migrate import migrate
 from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
 from memory_pipelines.stores.postgres.rpc_transport import RpcTransport
@@ -249,7 +250,8 @@ def test_a_failure_of_an_older_debt_is_not_charged(record: RecordStore) -> None:
     assert record.fail("embeddings", late, max_attempts=1) == {"failed": 0, "parked": 0}
 
 
-def test_shards_owe_every_row_once(record: RecordStore) -> None:
+def test_shards_owe_every_row_once(record: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_OWED_AT_ONCE", 3)
     ids = saved(record, *(f"note {n}" for n in range(50)))
     rows = [{"id": id_, "number": number, "version": 1, "links": Links()} for _, id_, number in everything(record, "entities")]
     record.store_links(rows)

@@ -27,6 +27,7 @@ from memory_pipelines.domain.names import name_key
 from memory_pipelines.domain.vectors import format_vectors
 from memory_pipelines.ports import RecordTransport, Vectors
 
+_OWED_AT_ONCE = 20_000  # ledger rows a call: each must end within seconds
 _BINARY_FROM = 50  # vectors; a few are as fast as text
 _NUMBERS_PER_CALL = 150_000  # of vectors that go as text: about 2 MB of it, stored in a fraction of a second
 
@@ -184,16 +185,28 @@ class PostgresRecord:
         return dict(self._call("memory_fail_v1", {"projection": projection, "rows": list(rows), "max_attempts": max_attempts}))
 
     def owe_lost(self, marker: int) -> Mapping[str, Any]:
-        """Owe again all that was settled above `marker`; `{owed, settled_marker}`."""
-        return dict(self._call("memory_owe_lost_v1", {"marker": marker}))
+        """Owe again all that was settled above `marker`, a page at a time; `{owed, settled_marker}`."""
+        owed: int = 0
+        while True:
+            answer = self._call("memory_owe_lost_v1", {"marker": marker, "limit": _OWED_AT_ONCE})
+            owed += int(answer["owed"])
+            if answer["owed"] < _OWED_AT_ONCE:
+                return {**answer, "owed": owed}
 
     def owe(self, rows: Sequence[Mapping[str, Any]]) -> int:
         """Owe rows again, for a repair."""
         return int(self._call("memory_owe_v1", {"rows": list(rows)})["owed"])
 
     def owe_shard(self, projection: str, shard: int, shards: int) -> int:
-        """Owe one shard of a projection again."""
-        return int(self._call("memory_owe_shard_v1", {"projection": projection, "shard": shard, "shards": shards})["owed"])
+        """Owe one shard of a projection again, a page at a time."""
+        payload: dict[str, Any] = {"projection": projection, "shard": shard, "shards": shards, "limit": _OWED_AT_ONCE, "after": None}
+        owed: int = 0
+        while True:
+            answer = self._call("memory_owe_shard_v1", payload)
+            owed += int(answer["owed"])
+            if answer["next"] is None:
+                return owed
+            payload["after"] = answer["next"]
 
     def maintain(self, task: str, *, limit: int) -> Mapping[str, Any]:
         """One page of a maintenance task; `{done, touched}`."""

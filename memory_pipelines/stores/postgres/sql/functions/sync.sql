@@ -199,18 +199,21 @@ begin
   return jsonb_build_object('settled', paid, 'lost', 0);
 end $$;
 
--- Owes again what was settled above a marker, and voids every claim so far: whoever has applied one and not settled it does
--- it again. Returns how many rows are owed because of it.
-create or replace function memory.owe_settled_above(p_marker bigint) returns integer
-language plpgsql as $$
+-- Owes again what was settled above a marker, the newest first, and voids every claim so far: whoever has applied one and not
+-- settled it does it again. Returns how many rows are owed because of it, at most `p_limit` at once.
+create or replace function memory.owe_settled_above(p_marker bigint, p_limit integer default null) returns integer
+language plpgsql set enable_seqscan = off as $$
 declare
   lost integer;
 begin
   update memory.graph_state set void_claim = (select last_value from memory.claims);
-  update memory.ledger
-  set owed_number = coalesce(owed_number, nextval('memory.owings')), owed_since = coalesce(owed_since, clock_timestamp()),
+  update memory.ledger l
+  set owed_number = coalesce(l.owed_number, nextval('memory.owings')), owed_since = coalesce(l.owed_since, clock_timestamp()),
       settled_marker = null, attempts = 0, retry_at = null, parked_at = null
-  where projection = 'graph' and settled_marker > p_marker;
+  from (
+    select kind, id from memory.ledger where projection = 'graph' and settled_marker > p_marker order by settled_marker desc limit p_limit
+  ) t
+  where l.projection = 'graph' and l.kind = t.kind and l.id = t.id and l.settled_marker > p_marker;
   get diagnostics lost = row_count;
   return lost;
 end $$;
@@ -236,15 +239,17 @@ begin
   return result;
 end $$;
 
--- The graph was seen at a marker below one that was settled: all settled above it is owed again.
---   {"marker"} -> {"owed": n, "settled_marker": the marker to raise the graph to}
+-- The graph was seen at a marker below one that was settled: what was settled above it is owed again, a page at a time. Until the
+-- last page the graph stays below, so that every batch is refused.
+--   {"marker", "limit"} -> {"owed": n, "settled_marker": the marker to raise the graph to}
 create or replace function public.memory_owe_lost_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
+  p jsonb := input::jsonb;
   highest bigint;
 begin
   select settled_marker into highest from memory.graph_state for update;
-  return jsonb_build_object('owed', memory.owe_settled_above((input::jsonb ->> 'marker')::bigint), 'settled_marker', highest);
+  return jsonb_build_object('owed', memory.owe_settled_above((p ->> 'marker')::bigint, (p ->> 'limit')::integer), 'settled_marker', highest);
 end $$;
 
 -- Owes rows again, for a repair. `forced` is the revision that was seen in a target ahead of the record: only while the
@@ -268,18 +273,29 @@ begin
   return jsonb_build_object('owed', n);
 end $$;
 
--- Owes one shard of a projection's subjects again, to rebuild it.  {"projection", "shard", "shards"} -> {"owed": n}
+-- Owes a page of one shard of a projection's subjects again, to rebuild it. What a repair saw (`forced`, `hint`) stays.
+--   {"projection", "shard", "shards", "after": [kind, id]|null, "limit"} -> {"owed": n, "next": [kind, id]|null}
 create or replace function public.memory_owe_shard_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
   p jsonb := input::jsonb;
-  n integer;
+  result jsonb;
 begin
-  update memory.ledger l
-  set owed_number = nextval('memory.owings'), owed_since = coalesce(owed_since, clock_timestamp()), attempts = 0, retry_at = null, parked_at = null
-  where l.projection = p ->> 'projection' and abs(hashtext(l.id)::bigint) % (p ->> 'shards')::integer = (p ->> 'shard')::integer;
-  get diagnostics n = row_count;
-  return jsonb_build_object('owed', n);
+  with page as (
+    select l.kind, l.id from memory.ledger l
+    where l.projection = p ->> 'projection' and (l.kind, l.id) > (coalesce(p -> 'after' ->> 0, ''), coalesce(p -> 'after' ->> 1, ''))
+      and abs(hashtext(l.id)::bigint) % (p ->> 'shards')::integer = (p ->> 'shard')::integer
+    order by l.kind, l.id limit (p ->> 'limit')::integer
+  ), owed as (
+    update memory.ledger l
+    set owed_number = nextval('memory.owings'), owed_since = coalesce(l.owed_since, clock_timestamp()), attempts = 0, retry_at = null, parked_at = null
+    from page g where l.projection = p ->> 'projection' and l.kind = g.kind and l.id = g.id
+    returning 1
+  )
+  select jsonb_build_object('owed', (select count(*) from owed),
+    'next', (select jsonb_build_array(g.kind, g.id) from page g order by g.kind desc, g.id desc limit 1))
+  into result;
+  return result;
 end $$;
 
 -- What some memories mention and state that the graph does not show yet, whoever owes it.  {"ids"} -> [[kind, id], …]

@@ -212,6 +212,8 @@ create table memory.ledger (
   primary key (projection, kind, id)
 ) with (fillfactor = 80);
 create index ledger_owed on memory.ledger (projection, owed_number) where owed_number is not null;
+-- What a graph that was rolled back has lost is found without reading what it has not.
+create index ledger_marker on memory.ledger (settled_marker) where projection = 'graph' and settled_marker is not null;
 
 -- Batches are numbered by claims; the highest graph marker that a settlement stored is the line below which the graph
 -- must never be seen again. Claims up to `void_claim` may have been applied to a graph that has been rolled back since.
