@@ -92,6 +92,10 @@ def open_platform(settings: Settings) -> Platform:
             "MEMORY_SUPABASE_URL is set, but the REST transport is not part of this release: set MEMORY_DATABASE_URL to the project's"
             " Postgres address.",
         )
+    if settings.redis_url is not None:  # now, for a save that has committed must not fail for it
+        from memory_pipelines.stores.redis.address import parse
+
+        parse(settings.redis_url.get_secret_value(), certificates=settings.redis_certificates)
     return OpenPlatform(settings)
 
 
@@ -163,7 +167,7 @@ def _open_stream(settings: Settings) -> EventStream:
         url = embedded.up(settings.home_path, _only("redis")).redis_url
     else:
         url = settings.redis_url.get_secret_value()
-    return RedisStream(url, settings.stream_name)
+    return RedisStream(url, settings.stream_name, certificates=settings.redis_certificates if settings.redis_url else None)
 
 
 def _open_embedder(settings: Settings) -> Embedder:

@@ -54,7 +54,8 @@ def temporary_home() -> Iterator[Path]:
 
 def settings_for(home: Path, **changes: Any) -> Settings:
     """The settings of a home's embedded engines; `changes` on top."""
-    nothing = dict.fromkeys(("database_url", "supabase_url", "supabase_key", "redis_url", "openai_api_key", "openai_base_url"))
+    nothing = dict.fromkeys(("database_url", "supabase_url", "supabase_key", "openai_api_key", "openai_base_url"))
+    nothing |= dict.fromkeys(("redis_url", "redis_certificates"))
     nothing |= dict.fromkeys(("graph_url", "graph_user", "graph_password", "graph_database", "graph_certificates"))
     models = {"embedder": "wordllama", "extractor": "rules", "embedding_dimensions": None}
     return Settings(_env_file=None, home=home, **{**nothing, **models, **changes})
