@@ -62,11 +62,15 @@ class Connection:
         return dict(client.info(section))
 
     def close(self) -> None:
-        """Close the connections; the next use opens them again."""
-        with self._lock:
+        """Close the connections; the next use opens them again. A client that is being made is not waited for."""
+        if not self._lock.acquire(blocking=False):
+            return
+        try:
             if self._client is not None:
                 self._client.close()
                 self._client = None
+        finally:
+            self._lock.release()
 
     def _made(self) -> Any:
         address = self._address
