@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from memory_pipelines.config import Settings
 from memory_pipelines.domain.errors import ConfigurationError
 from memory_pipelines.ports import Embedder, EventStream, Extractor, GraphStore, RecordStore
@@ -92,7 +94,7 @@ def open_platform(settings: Settings) -> Platform:
             "MEMORY_SUPABASE_URL is set, but the REST transport is not part of this release: set MEMORY_DATABASE_URL to the project's"
             " Postgres address.",
         )
-    if settings.redis_url is not None:  # now, for a save that has committed must not fail for it
+    if settings.redis_url is not None and not _in_memory(settings.redis_url):  # now, for a save that has committed must not fail for it
         from memory_pipelines.stores.redis.address import parse
 
         parse(settings.redis_url.get_secret_value(), certificates=settings.redis_certificates)
@@ -131,8 +133,6 @@ def _open_record(settings: Settings) -> RecordStore:
 
 
 def _open_graph(settings: Settings) -> GraphStore:
-    from memory_pipelines.stores.graph.store import CypherGraph
-
     if settings.graph_url is None:
         from memory_pipelines import embedded
 
@@ -141,6 +141,12 @@ def _open_graph(settings: Settings) -> GraphStore:
         url = settings.graph_url.get_secret_value()
     scheme = urlsplit(url).scheme
     password = settings.graph_password.get_secret_value() if settings.graph_password else None
+    if scheme == "memory":
+        from memory_pipelines.stores.memory.graph import MemoryGraph
+
+        return MemoryGraph(f"{url}/{settings.graph_name}")
+    from memory_pipelines.stores.graph.store import CypherGraph
+
     if scheme in {"falkor", "falkors", "unix", ""}:
         from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
 
@@ -158,7 +164,15 @@ def _open_graph(settings: Settings) -> GraphStore:
     )
 
 
+def _in_memory(url: SecretStr) -> bool:
+    return urlsplit(url.get_secret_value()).scheme == "memory"
+
+
 def _open_stream(settings: Settings) -> EventStream:
+    if settings.redis_url is not None and _in_memory(settings.redis_url):
+        from memory_pipelines.stores.memory.stream import MemoryStream
+
+        return MemoryStream(f"{settings.redis_url.get_secret_value()}/{settings.stream_name}")
     from memory_pipelines.stores.redis.streams import RedisStream
 
     if settings.redis_url is None:

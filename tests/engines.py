@@ -30,9 +30,14 @@ from memory_pipelines.config import Settings
 from memory_pipelines.ports import GraphTransport
 from memory_pipelines.stores.graph.bolt_transport import BoltTransport
 from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
+from memory_pipelines.stores.memory.graph import held
+from memory_pipelines.stores.memory.nodes import Nodes
 from memory_pipelines.wiring import database_url
 
 T = TypeVar("T")
+
+# The graph of this process, for the suite of the port.
+IN_MEMORY = "memory://tests"
 
 # Runs a test, or with `pytestmark` a module, once on each graph engine there is.
 ON_EVERY_GRAPH = pytest.mark.parametrize("named_graph", ["falkordb", "neo4j"], indirect=True)
@@ -74,6 +79,11 @@ def redis_server(settings: Settings) -> redis.Redis:
 def falkor_server(settings: Settings) -> FalkorTransport:
     """A way of a test's own to the embedded graph and the server that holds it."""
     return FalkorTransport(embedded.addresses(settings.home_path).graph_url, settings.graph_name)
+
+
+def held_in_memory(settings: Settings) -> Nodes:
+    """What the graph of this process holds."""
+    return held(f"{IN_MEMORY}/{settings.graph_name}")
 
 
 def graph_server(settings: Settings) -> GraphTransport:
@@ -128,7 +138,9 @@ def empty(settings: Settings) -> None:
     for url in (addresses.redis_url, addresses.graph_url):  # FalkorDB is a Redis too, and a graph is a key of it
         with redis.Redis.from_url(url) as server:
             server.flushall()
-    if settings.graph_url is not None:
+    if settings.graph_url is not None and settings.graph_url.get_secret_value() == IN_MEMORY:
+        held_in_memory(settings).empty()
+    elif settings.graph_url is not None:
         with closing(bolt_server(settings)) as graph:
             graph.run("MATCH (n) DETACH DELETE n", write=True)
 

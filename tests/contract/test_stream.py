@@ -193,8 +193,7 @@ def test_a_group_that_vanished_is_made_again(stream: EventStream, server: stream
     settle(stream, "graph", read(stream))
     server.forget_group("graph")
     stream.publish([B])
-    assert read(stream) == []  # learns of it
-    assert B in refs(read(stream))
+    assert B in refs(read(stream) + read(stream))  # the first may only learn of it
 
 
 MALFORMED: list[dict[str | bytes, str | bytes]] = [
