@@ -30,7 +30,8 @@ class Settings(BaseSettings):
     redis_certificates: Path | None = Field(None, description="File of the certificates to trust with `rediss`; the system's when empty.")
     graph_url: SecretStr | None = Field(
         None,
-        description="Graph: `bolt://` or `neo4j://` (also `+s`, `+ssc`), `falkor://`, `falkors://` or a unix socket. Embedded when empty.",
+        description="Graph: `bolt://` or `neo4j://` (also `+s`, `+ssc`), `falkor://`, `falkors://`, a unix socket, or `memory://`."
+        " Embedded when empty.",
     )
     graph_user: str | None = Field(None, description="User of the graph.")
     graph_password: SecretStr | None = Field(None, description="Password of the graph.")

@@ -138,11 +138,17 @@ def empty(settings: Settings) -> None:
     for url in (addresses.redis_url, addresses.graph_url):  # FalkorDB is a Redis too, and a graph is a key of it
         with redis.Redis.from_url(url) as server:
             server.flushall()
+    if settings.graph_url is not None:
+        empty_graph(settings)
+
+
+def empty_graph(settings: Settings) -> None:
+    """Leave nothing in the graph that the settings name, its marker included."""
     if settings.graph_url is not None and settings.graph_url.get_secret_value() == IN_MEMORY:
         held_in_memory(settings).empty()
-    elif settings.graph_url is not None:
-        with closing(bolt_server(settings)) as graph:
-            graph.run("MATCH (n) DETACH DELETE n", write=True)
+        return
+    with closing(graph_server(settings)) as graph:
+        graph.run("MATCH (n) DETACH DELETE n", write=True)
 
 
 def until(condition: Callable[[], T], what: str, seconds: float = 10.0) -> T:
