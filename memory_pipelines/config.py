@@ -23,10 +23,15 @@ class Settings(BaseSettings):
     database_url: SecretStr | None = Field(None, description="Postgres 15+ with pgvector, `postgresql://…`. Embedded when empty.")
     supabase_url: str | None = Field(None, description="Supabase project URL, for the REST transport.")
     supabase_key: SecretStr | None = Field(None, description="Supabase service key, for the REST transport.")
-    redis_url: SecretStr | None = Field(None, description="Redis 6.2+, `redis://`, `rediss://` or `unix://`. Embedded when empty.")
+    redis_url: SecretStr | None = Field(
+        None,
+        description="Redis 6.2+: `redis://`, `unix://`, `redis+sentinel://`, `redis+cluster://`, with TLS `rediss…`. Embedded when empty.",
+    )
+    redis_certificates: Path | None = Field(None, description="File of the certificates to trust with `rediss`; the system's when empty.")
     graph_url: SecretStr | None = Field(
         None,
-        description="Graph: `bolt://` or `neo4j://` (also `+s`, `+ssc`), `falkor://`, `falkors://` or a unix socket. Embedded when empty.",
+        description="Graph: `bolt://` or `neo4j://` (also `+s`, `+ssc`), `falkor://`, `falkors://`, a unix socket, or `memory://`."
+        " Embedded when empty.",
     )
     graph_user: str | None = Field(None, description="User of the graph.")
     graph_password: SecretStr | None = Field(None, description="Password of the graph.")

@@ -11,6 +11,8 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from memory_pipelines.config import Settings
 from memory_pipelines.domain.errors import ConfigurationError
 from memory_pipelines.ports import Embedder, EventStream, Extractor, GraphStore, RecordStore
@@ -91,6 +93,10 @@ def open_platform(settings: Settings) -> Platform:
             "config_invalid",
             "MEMORY_SUPABASE_URL and MEMORY_SUPABASE_KEY go together: set both, or neither, or MEMORY_DATABASE_URL alone.",
         )
+    if settings.redis_url is not None and not _in_memory(settings.redis_url):  # now, for a save that has committed must not fail for it
+        from memory_pipelines.stores.redis.address import parse
+
+        parse(settings.redis_url.get_secret_value(), certificates=settings.redis_certificates)
     return OpenPlatform(settings)
 
 
@@ -164,8 +170,6 @@ def _open_record(settings: Settings) -> RecordStore:
 
 
 def _open_graph(settings: Settings) -> GraphStore:
-    from memory_pipelines.stores.graph.store import CypherGraph
-
     if settings.graph_url is None:
         from memory_pipelines import embedded
 
@@ -174,6 +178,12 @@ def _open_graph(settings: Settings) -> GraphStore:
         url = settings.graph_url.get_secret_value()
     scheme = urlsplit(url).scheme
     password = settings.graph_password.get_secret_value() if settings.graph_password else None
+    if scheme == "memory":
+        from memory_pipelines.stores.memory.graph import MemoryGraph
+
+        return MemoryGraph(f"{url}/{settings.graph_name}")
+    from memory_pipelines.stores.graph.store import CypherGraph
+
     if scheme in {"falkor", "falkors", "unix", ""}:
         from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
 
@@ -191,7 +201,15 @@ def _open_graph(settings: Settings) -> GraphStore:
     )
 
 
+def _in_memory(url: SecretStr) -> bool:
+    return urlsplit(url.get_secret_value()).scheme == "memory"
+
+
 def _open_stream(settings: Settings) -> EventStream:
+    if settings.redis_url is not None and _in_memory(settings.redis_url):
+        from memory_pipelines.stores.memory.stream import MemoryStream
+
+        return MemoryStream(f"{settings.redis_url.get_secret_value()}/{settings.stream_name}")
     from memory_pipelines.stores.redis.streams import RedisStream
 
     if settings.redis_url is None:
@@ -200,7 +218,7 @@ def _open_stream(settings: Settings) -> EventStream:
         url = embedded.up(settings.home_path, _only("redis")).redis_url
     else:
         url = settings.redis_url.get_secret_value()
-    return RedisStream(url, settings.stream_name)
+    return RedisStream(url, settings.stream_name, certificates=settings.redis_certificates if settings.redis_url else None)
 
 
 def _open_embedder(settings: Settings) -> Embedder:

@@ -30,9 +30,14 @@ from memory_pipelines.config import Settings
 from memory_pipelines.ports import GraphTransport
 from memory_pipelines.stores.graph.bolt_transport import BoltTransport
 from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
+from memory_pipelines.stores.memory.graph import held
+from memory_pipelines.stores.memory.nodes import Nodes
 from memory_pipelines.wiring import database_url
 
 T = TypeVar("T")
+
+# The graph of this process, for the suite of the port.
+IN_MEMORY = "memory://tests"
 
 # Runs a test, or with `pytestmark` a module, once on each graph engine there is.
 ON_EVERY_GRAPH = pytest.mark.parametrize("named_graph", ["falkordb", "neo4j"], indirect=True)
@@ -54,7 +59,8 @@ def temporary_home() -> Iterator[Path]:
 
 def settings_for(home: Path, **changes: Any) -> Settings:
     """The settings of a home's embedded engines; `changes` on top."""
-    nothing = dict.fromkeys(("database_url", "supabase_url", "supabase_key", "redis_url", "openai_api_key", "openai_base_url"))
+    nothing = dict.fromkeys(("database_url", "supabase_url", "supabase_key", "openai_api_key", "openai_base_url"))
+    nothing |= dict.fromkeys(("redis_url", "redis_certificates"))
     nothing |= dict.fromkeys(("graph_url", "graph_user", "graph_password", "graph_database", "graph_certificates"))
     models = {"embedder": "wordllama", "extractor": "rules", "embedding_dimensions": None}
     return Settings(_env_file=None, home=home, **{**nothing, **models, **changes})
@@ -73,6 +79,11 @@ def redis_server(settings: Settings) -> redis.Redis:
 def falkor_server(settings: Settings) -> FalkorTransport:
     """A way of a test's own to the embedded graph and the server that holds it."""
     return FalkorTransport(embedded.addresses(settings.home_path).graph_url, settings.graph_name)
+
+
+def held_in_memory(settings: Settings) -> Nodes:
+    """What the graph of this process holds."""
+    return held(f"{IN_MEMORY}/{settings.graph_name}")
 
 
 def graph_server(settings: Settings) -> GraphTransport:
@@ -128,8 +139,16 @@ def empty(settings: Settings) -> None:
         with redis.Redis.from_url(url) as server:
             server.flushall()
     if settings.graph_url is not None:
-        with closing(bolt_server(settings)) as graph:
-            graph.run("MATCH (n) DETACH DELETE n", write=True)
+        empty_graph(settings)
+
+
+def empty_graph(settings: Settings) -> None:
+    """Leave nothing in the graph that the settings name, its marker included."""
+    if settings.graph_url is not None and settings.graph_url.get_secret_value() == IN_MEMORY:
+        held_in_memory(settings).empty()
+        return
+    with closing(graph_server(settings)) as graph:
+        graph.run("MATCH (n) DETACH DELETE n", write=True)
 
 
 def until(condition: Callable[[], T], what: str, seconds: float = 10.0) -> T:

@@ -1,11 +1,10 @@
 """The event stream against its port: what is published arrives, is taken over, is trimmed, and is never worth an outage.
 
-To add a transport, add its name to `TRANSPORTS` and a branch to the fixture `stream`: the same assertions must hold for it.
+To add a transport, add a line to `streams.TRANSPORTS`: the same assertions must hold for it.
 """
 
 from __future__ import annotations
 
-import json
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -13,37 +12,40 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
 import pytest
-import redis
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
-from memory_pipelines import Settings, embedded
 from memory_pipelines.domain.errors import Unavailable
 from memory_pipelines.domain.models import PROJECTIONS, Ref
 from memory_pipelines.ports import EventStream, StreamEntry
 from memory_pipelines.stores.redis import keys
 from memory_pipelines.stores.redis.streams import RedisStream
-from tests import engines
+from tests import engines, streams
 
-TRANSPORTS = ["redis"]
-PREFIX = "contract"
+PREFIX = streams.PREFIX
 A, B, C = Ref("memory", "a"), Ref("entity", "b"), Ref("relation", "c")
 
 
-@pytest.fixture(params=TRANSPORTS)
-def open_stream(request: pytest.FixtureRequest, settings: Settings) -> Iterator[Callable[[], EventStream]]:
-    """Opens clients of one empty stream, each as a process of its own would."""
-    assert request.param == "redis"
-    url = embedded.up(settings.home_path, ("redis",)).redis_url
+@pytest.fixture(scope="module", params=streams.TRANSPORTS)
+def place(request: pytest.FixtureRequest) -> Iterator[streams.Place]:
+    """Where the stream is: one set of servers for all tests of the module."""
+    opener = streams.TRANSPORTS[request.param]
+    with opener(request.getfixturevalue("home")) as found:
+        yield found
+
+
+@pytest.fixture
+def open_stream(place: streams.Place, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], EventStream]]:
+    """Opens clients of one empty stream, each as a process of its own would. A busy machine may be slow to take an event."""
+    monkeypatch.setattr(keys, "PUBLISH_SECONDS", 5.0)
     opened: list[EventStream] = []
 
     def open_another() -> EventStream:
-        opened.append(RedisStream(url, PREFIX))
+        opened.append(place.open())
         return opened[-1]
 
-    with redis.Redis.from_url(url) as server:
-        server.flushall()
+    place.behind.empty()
     yield open_another
     for stream in opened:
         stream.close()
@@ -55,10 +57,9 @@ def stream(open_stream: Callable[[], EventStream]) -> EventStream:
 
 
 @pytest.fixture
-def server(settings: Settings) -> Iterator[redis.Redis]:
-    """The server behind the stream, for what a client of ours would never do."""
-    with engines.redis_server(settings) as client:
-        yield client
+def server(place: streams.Place) -> streams.Behind:
+    """What happens to the stream behind its clients' back."""
+    return place.behind
 
 
 def read(stream: EventStream, group: str = "graph", consumer: str = "one", count: int = 100) -> list[StreamEntry]:
@@ -115,12 +116,12 @@ def test_refs_of_any_spelling_survive(stream: EventStream, sent: list[Ref]) -> N
     settle(stream, "graph", entries)
 
 
-def test_a_blocked_reader_wakes_when_something_comes(open_stream: Callable[[], EventStream], server: redis.Redis) -> None:
+def test_a_blocked_reader_wakes_when_something_comes(open_stream: Callable[[], EventStream], server: streams.Behind) -> None:
     stream, other = open_stream(), open_stream()
     with ThreadPoolExecutor(2) as pool:
         reading = pool.submit(stream.read, "graph", "one", count=10, block_ms=20_000)
         waiting = pool.submit(other.wait, "0-0", block_ms=20_000)
-        engines.until(lambda: int(str(server.info("clients")["blocked_clients"])) == 2, "both wait")
+        engines.until(lambda: server.blocked() == 2, "both wait")
         started = time.monotonic()
         open_stream().publish([A])
         assert refs(reading.result(10)) == [A]
@@ -164,10 +165,10 @@ def test_many_entries_of_a_dead_consumer_are_all_taken_over(stream: EventStream,
     assert [ref.id for ref in seen] == [str(n) for n in range(25)]
 
 
-def test_an_emptied_redis_starts_over(stream: EventStream, server: redis.Redis) -> None:
+def test_an_emptied_redis_starts_over(stream: EventStream, server: streams.Behind) -> None:
     stream.publish([A])
     entries = read(stream)
-    server.flushall()
+    server.empty()
     settle(stream, "graph", entries)  # nothing to acknowledge any more, and nothing lost by it
     assert read(stream) == []
     assert stream.publish([B])
@@ -175,25 +176,24 @@ def test_an_emptied_redis_starts_over(stream: EventStream, server: redis.Redis) 
     assert stream.wait("0-0", block_ms=20) == stream.last_id()
 
 
-def test_redis_emptied_under_a_blocked_reader_is_no_outage(stream: EventStream, server: redis.Redis) -> None:
+def test_redis_emptied_under_a_blocked_reader_is_no_outage(stream: EventStream, server: streams.Behind) -> None:
     stream.publish([A])
     settle(stream, "graph", read(stream))
     with ThreadPoolExecutor(1) as pool:
         reading = pool.submit(stream.read, "graph", "one", count=10, block_ms=20_000)
-        engines.until(lambda: server.info("clients")["blocked_clients"], "the reader waits")
-        server.flushall()
+        engines.until(lambda: server.blocked(), "the reader waits")
+        server.empty()
         assert reading.result(10) == []
     stream.publish([B])
     assert refs(read(stream)) == [B]
 
 
-def test_a_group_that_vanished_is_made_again(stream: EventStream, server: redis.Redis) -> None:
+def test_a_group_that_vanished_is_made_again(stream: EventStream, server: streams.Behind) -> None:
     stream.publish([A])
     settle(stream, "graph", read(stream))
-    server.xgroup_destroy(keys.stream(PREFIX), "graph")
+    server.forget_group("graph")
     stream.publish([B])
-    assert read(stream) == []  # learns of it
-    assert B in refs(read(stream))
+    assert B in refs(read(stream) + read(stream))  # the first may only learn of it
 
 
 MALFORMED: list[dict[str | bytes, str | bytes]] = [
@@ -209,11 +209,11 @@ MALFORMED: list[dict[str | bytes, str | bytes]] = [
 
 @pytest.mark.parametrize("fields", MALFORMED, ids=range(len(MALFORMED)))
 def test_a_malformed_entry_is_named_and_blocks_nobody(
-    stream: EventStream, server: redis.Redis, monkeypatch: pytest.MonkeyPatch, fields: dict[str | bytes, str | bytes]
+    stream: EventStream, server: streams.Behind, monkeypatch: pytest.MonkeyPatch, fields: dict[str | bytes, str | bytes]
 ) -> None:
     monkeypatch.setattr(keys, "DEAD_CONSUMER_SECONDS", 0.0)
     stream.publish([A])
-    server.xadd(keys.stream(PREFIX), fields)  # type: ignore[arg-type]  # bytes are what this is about
+    server.add(fields)
     stream.publish([B])
     assert stream.wait("0-0", block_ms=20) == stream.last_id()
     for _ in range(2):  # read, then taken over
@@ -227,20 +227,16 @@ def test_a_malformed_entry_is_named_and_blocks_nobody(
 # -- trimming ------------------------------------------------------------------------------------------------------------
 
 
-def entries_left(server: redis.Redis) -> int:
-    return int(server.xlen(keys.stream(PREFIX)))
-
-
-def test_what_every_group_has_settled_is_trimmed(stream: EventStream, server: redis.Redis) -> None:
+def test_what_every_group_has_settled_is_trimmed(stream: EventStream, server: streams.Behind) -> None:
     for n in range(1000):
         stream.publish([Ref("memory", str(n))])
     for group in PROJECTIONS:
         settle(stream, group, read(stream, group, count=1000))
-    assert entries_left(server) <= 100  # Redis drops whole blocks of a hundred
+    assert len(server.kept()) <= 100  # Redis drops whole blocks of a hundred
 
 
 @pytest.mark.parametrize("behind", [*PROJECTIONS, "listeners"])
-def test_trimming_never_drops_what_a_group_has_not_settled(stream: EventStream, server: redis.Redis, behind: str) -> None:
+def test_trimming_never_drops_what_a_group_has_not_settled(stream: EventStream, server: streams.Behind, behind: str) -> None:
     """`behind` has read some entries and settled a few of them, in any order; the others are done with everything."""
     for n in range(500):
         stream.publish([Ref("memory", str(n))])
@@ -248,18 +244,17 @@ def test_trimming_never_drops_what_a_group_has_not_settled(stream: EventStream, 
     settle(stream, behind, late[150:200])
     for group in {*PROJECTIONS} - {behind}:
         settle(stream, group, read(stream, group, count=1000))
-    kept = {json.loads(fields["refs"])[0][1] for _, fields in server.xrange(keys.stream(PREFIX))}
-    assert {str(n) for n in [*range(150), *range(200, 500)]} <= kept
+    assert {str(n) for n in [*range(150), *range(200, 500)]} <= set(server.kept())
     settle(stream, behind, late[:150] + late[200:])
     assert refs(read(stream, behind, count=1000)) == [Ref("memory", str(n)) for n in range(250, 500)]
-    assert entries_left(server) >= 250
+    assert len(server.kept()) >= 250
 
 
-def test_nothing_is_trimmed_before_every_projection_has_a_group(stream: EventStream, server: redis.Redis) -> None:
+def test_nothing_is_trimmed_before_every_projection_has_a_group(stream: EventStream, server: streams.Behind) -> None:
     for n in range(300):
         stream.publish([Ref("memory", str(n))])
     settle(stream, "graph", read(stream, "graph", count=1000))
-    assert entries_left(server) == 300
+    assert len(server.kept()) == 300
     assert len(read(stream, "entities", count=1000)) == 300
 
 
@@ -312,21 +307,19 @@ def test_a_redis_that_is_not_there_is_false_for_a_save_and_an_error_for_a_reader
 
 
 def test_a_redis_that_came_back_is_used_again(
-    open_stream: Callable[[], EventStream], server: redis.Redis, monkeypatch: pytest.MonkeyPatch
+    open_stream: Callable[[], EventStream], server: streams.Behind, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keys, "BREAKER_SECONDS", 0.05)
     stream = open_stream()
-    server.config_set("maxmemory", "1")
-    try:
-        assert not stream.publish([A])  # full: it may not drop anything, so it refuses
+    with server.full():
+        assert not stream.publish([A])  # it may not drop anything, so it refuses
         assert not stream.publish([A])
-    finally:
-        server.config_set("maxmemory", "0")
-    engines.until(lambda: stream.publish([B]), "the breaker lets one through")
-    assert refs(read(stream)) == [B]
+    engines.until(lambda: stream.publish([B]), "a probe ends the pause")
+    assert set(refs(read(stream))) == {B}  # once by the probe, which nobody waited for, and once as promised
 
 
-def test_a_stream_says_how_it_is(stream: EventStream) -> None:
+def test_a_stream_says_how_it_is(stream: EventStream, place: streams.Place) -> None:
     stream.publish([A])
     health = stream.health()
-    assert (health["server"], health["entries"]) == ("Redis", 1)
+    assert (health["server"], health["entries"]) == (place.server, 1)
+    assert health["version"]
