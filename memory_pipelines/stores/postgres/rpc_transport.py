@@ -24,6 +24,7 @@ from memory_pipelines.ports import Vectors
 from memory_pipelines.stores.postgres import sqlstates
 
 _ANSWER_SECONDS = 15.0  # hosted projects end a call after 8
+_TRIES = 8  # the server keeps a pool of its own, and each try may meet a connection of it that Postgres has cut
 _CANCELLED = "57014"  # by a time limit: the same call would be cancelled again
 _NO_FUNCTION = frozenset({"PGRST202", "PGRST205"})  # not in the schema cache: function, table
 _NO_POSTGRES = frozenset({"PGRST000", "PGRST001", "PGRST002"})  # connecting, or reading the schema, failed
@@ -64,7 +65,7 @@ class RpcTransport:
         argument = {"input": json.dumps(payload, ensure_ascii=False, separators=(",", ":"))}
         try:
             for attempt in Retrying(
-                retry=retry_if_exception(_transient), stop=stop_after_attempt(5), wait=wait_random_exponential(0.02, 0.5), reraise=True
+                retry=retry_if_exception(_transient), stop=stop_after_attempt(_TRIES), wait=wait_random_exponential(0.02, 0.5), reraise=True
             ):
                 with attempt:
                     return self._client.rpc(function, argument).execute().data
