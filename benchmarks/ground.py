@@ -48,7 +48,7 @@ def empty(settings: Settings) -> Iterator[Platform]:
         graph._transport.run("MATCH (n) DETACH DELETE n", write=True)
         opened.graph.prepare()
         stream: Any = opened.stream
-        stream._patient.flushall()
+        stream._patient.client.flushall()
         opened.embedder.embed(["warm"])
         opened.extractor.extract(["warm"])
         yield opened
