@@ -133,6 +133,7 @@ def empty(settings: Settings) -> None:
     with connect(settings) as connection:
         connection.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+            " and application_name <> 'postgres.js'"  # Supabase's light server, which lives as long as the run and may die of it
         )
         connection.execute("drop schema if exists memory cascade")
     for url in (addresses.redis_url, addresses.graph_url):  # FalkorDB is a Redis too, and a graph is a key of it

@@ -16,14 +16,15 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import parse_qs, urlsplit
 
 from filelock import FileLock
@@ -114,24 +115,47 @@ def running(database_url: str) -> Iterator[Supabase]:
     (folder / ".env").write_text(f"SUPABASE_PUBLISHABLE_KEY={found.publishable_key}\nSUPABASE_SECRET_KEY={found.secret_key}\n")
     socket_folder = parse_qs(urlsplit(database_url).query)["host"][0]
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "PGHOST": socket_folder, "PGUSER": "postgres", "PGDATABASE": "memory"}
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            ["node", str(program), "--no-telemetry", "start", "--no-admin"],
-            cwd=folder, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )  # fmt: skip
-    try:
-        engines.until(lambda: process.poll() is not None or _answers(found), f"the light server answers; see {folder}/log", 30)
-        if process.poll() is not None:
-            raise RuntimeError(f"The light server ended: {(folder / 'log').read_text()[-2000:]}")
-        yield found
-    finally:
-        process.terminate()
+    command = ["node", str(program), "--no-telemetry", "start", "--no-admin"]
+    with (folder / "log").open("w") as log, _supervised(command, cwd=folder, env=environment, log=log) as ended:
         try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        shutil.rmtree(folder, ignore_errors=True)
+            engines.until(lambda: ended() or _answers(found), f"the light server answers; see {folder}/log", 30)
+            if ended():
+                raise RuntimeError(f"The light server ended: {(folder / 'log').read_text()[-2000:]}")
+            yield found
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _supervised(command: list[str], *, cwd: Path, env: dict[str, str], log: IO[str]) -> Iterator[Callable[[], bool]]:
+    """Run a server, and start it again when it ends, as whoever runs one does: its Postgres library may die of a connection that was
+    cut in the middle of a write. Gives whether it has ended within a second of its start, for good."""
+    stop = threading.Event()
+    hopeless = threading.Event()
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def keep() -> None:
+        while not stop.is_set():
+            started = time.monotonic()
+            processes.append(subprocess.Popen(command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log))
+            processes[-1].wait()
+            if time.monotonic() - started < 1:
+                hopeless.set()
+                return
+
+    keeper = threading.Thread(target=keep, daemon=True)
+    keeper.start()
+    try:
+        yield hopeless.is_set
+    finally:
+        stop.set()
+        for process in processes[-1:]:
+            process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        keeper.join(10)
 
 
 def _answers(server: Supabase) -> bool:

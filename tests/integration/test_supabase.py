@@ -284,7 +284,7 @@ def test_an_answer_that_never_comes_is_waited_for_once(monkeypatch: pytest.Monke
 
 
 def test_a_server_that_restarts_is_found_again(platform: Platform, supabase: Supabase) -> None:
-    """Its connections to Postgres are cut while many calls are under way."""
+    """Its connections to Postgres are cut while many calls are under way: each ends well, or says that it may be made again."""
     platform.record.namespaces()
     transport = RpcTransport(supabase.url, supabase.secret_key)
     with engines.connect(platform.settings) as connection:
@@ -293,5 +293,12 @@ def test_a_server_that_restarts_is_found_again(platform: Platform, supabase: Sup
             connection.execute("select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'postgres.js'")
             return []
 
-        assert engines.at_once(*[lambda: transport.call("memory_namespaces_v1", {})] * 10, cut) == [[]] * 11
+        def call() -> object:
+            try:
+                return transport.call("memory_namespaces_v1", {})
+            except Unavailable:  # the light server itself may die of it; then it is started again
+                return None
+
+        assert all(answer in ([], None) for answer in engines.at_once(*[call] * 10, cut))
+        engines.until(lambda: call() == [], "the server is found again", 20)
     transport.close()

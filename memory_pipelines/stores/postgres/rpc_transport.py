@@ -24,7 +24,7 @@ from memory_pipelines.ports import Vectors
 from memory_pipelines.stores.postgres import sqlstates
 
 _ANSWER_SECONDS = 15.0  # hosted projects end a call after 8
-_TRIES = 8  # the server keeps a pool of its own, and each try may meet a connection of it that Postgres has cut
+_TRIES = 5
 _CANCELLED = "57014"  # by a time limit: the same call would be cancelled again
 _NO_FUNCTION = frozenset({"PGRST202", "PGRST205"})  # not in the schema cache: function, table
 _NO_POSTGRES = frozenset({"PGRST000", "PGRST001", "PGRST002"})  # connecting, or reading the schema, failed
