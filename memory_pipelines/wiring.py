@@ -11,9 +11,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit
 
+from pydantic import SecretStr
+
 from memory_pipelines.config import Settings
+from memory_pipelines.domain.diagnosis import Check
 from memory_pipelines.domain.errors import ConfigurationError
-from memory_pipelines.ports import Embedder, EventStream, Extractor, GraphStore, RecordStore
+from memory_pipelines.ports import Embedder, EventStream, Examiner, Extractor, GraphStore, GraphTransport, RecordStore
 from memory_pipelines.services.platform import Platform
 
 if TYPE_CHECKING:
@@ -95,6 +98,48 @@ def open_platform(settings: Settings) -> Platform:
     return OpenPlatform(settings)
 
 
+def diagnose(settings: Settings) -> list[Check]:
+    """Examine everything that is configured, and change nothing: no engine is started, no schema migrated; see `services.doctor`."""
+    from memory_pipelines.services import doctor
+
+    return doctor.diagnose(_examiners(settings), lambda: _open_embedder(settings), rest_checks(settings))
+
+
+def rest_checks(settings: Settings) -> list[Check]:
+    """What the settings of Supabase's REST transport show by themselves."""
+    from memory_pipelines.stores.postgres.service_key import check
+
+    return [] if settings.supabase_key is None else [check(settings.supabase_key.get_secret_value())]
+
+
+def _examiners(settings: Settings) -> dict[str, Examiner | None]:
+    """Who looks at each engine; None for an embedded one that does not run. Nothing is opened by way of `OpenPlatform`: that migrates."""
+    from memory_pipelines.stores.graph.examine import GraphExaminer
+    from memory_pipelines.stores.postgres.examine import PostgresExaminer
+    from memory_pipelines.stores.redis.examine import RedisExaminer
+
+    urls: dict[Engine, str | None] = {
+        "postgres": _plain(settings.database_url),
+        "redis": _plain(settings.redis_url),
+        "graph": _plain(settings.graph_url),
+    }
+    if missing := embedded_engines(settings):
+        from memory_pipelines import embedded
+
+        running = embedded.status(settings.home_path)
+        urls |= {name: running[name].address for name in missing if running[name].running}
+    openers: dict[Engine, Callable[[str], Examiner]] = {
+        "postgres": PostgresExaminer,
+        "redis": lambda url: RedisExaminer(url, settings.stream_name),
+        "graph": lambda url: GraphExaminer(_graph_transport(settings, url)),
+    }
+    return {name: opener(url) if (url := urls[name]) else None for name, opener in openers.items()}
+
+
+def _plain(url: SecretStr | None) -> str | None:
+    return url.get_secret_value() if url else None
+
+
 def embedded_engines(settings: Settings) -> tuple[Engine, ...]:
     """Which engines have no URL and are therefore started by us."""
     wanted: dict[Engine, object] = {"postgres": settings.database_url, "redis": settings.redis_url, "graph": settings.graph_url}
@@ -135,19 +180,26 @@ def _open_graph(settings: Settings) -> GraphStore:
         url = embedded.up(settings.home_path, _only("graph")).graph_url
     else:
         url = settings.graph_url.get_secret_value()
+    return CypherGraph(_graph_transport(settings, url))
+
+
+def _graph_transport(settings: Settings, url: str) -> GraphTransport:
+    """The transport that an address asks for.
+
+    Raises:
+        ConfigurationError: `config_invalid`.
+    """
     scheme = urlsplit(url).scheme
     password = settings.graph_password.get_secret_value() if settings.graph_password else None
     if scheme in {"falkor", "falkors", "unix", ""}:
         from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
 
-        return CypherGraph(FalkorTransport(url, settings.graph_name, user=settings.graph_user, password=password))
+        return FalkorTransport(url, settings.graph_name, user=settings.graph_user, password=password)
     if scheme in {"bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"}:
         from memory_pipelines.stores.graph.bolt_transport import BoltTransport
 
-        return CypherGraph(
-            BoltTransport(
-                url, database=settings.graph_database, user=settings.graph_user, password=password, certificates=settings.graph_certificates
-            )
+        return BoltTransport(
+            url, database=settings.graph_database, user=settings.graph_user, password=password, certificates=settings.graph_certificates
         )
     raise ConfigurationError(
         "config_invalid", f"MEMORY_GRAPH_URL has the unknown scheme {scheme!r}: see the table of variables in the README."

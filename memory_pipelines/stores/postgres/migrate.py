@@ -39,20 +39,19 @@ def migrate(url: str) -> Migrated:
         Unavailable: `record_unavailable`
         ConfigurationError: `schema_newer` for a schema that a later release made, `migration_failed` when Postgres refused.
     """
-    migrations, functions = _files("migrations"), _files("functions")
-    digest = hashlib.sha256("\0".join(text for _, text in functions).encode()).hexdigest()
-    newest = int(migrations[-1][0].split("_")[0])
+    migrations, functions = sources("migrations"), sources("functions")
+    present, last = digest(), newest()
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
-            if _state(connection) == (newest, digest):
-                return Migrated((), newest, functions=False)
+            if state(connection) == (last, present):
+                return Migrated((), last, functions=False)
             with connection.transaction():
                 connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
-                version, applied_digest = _state(connection)
-                if version > newest:
+                version, applied_digest = state(connection)
+                if version > last:
                     raise ConfigurationError(
                         "schema_newer",
-                        f"The database has schema {version}, this release knows {newest}: install the release that made it.",
+                        f"The database has schema {version}, this release knows {last}: install the release that made it.",
                     )
                 applied = []
                 for name, text in migrations:
@@ -65,31 +64,42 @@ def migrate(url: str) -> Migrated:
                 )
                 for name in applied:
                     connection.execute("insert into memory.migrations (version, name) values (%s, %s)", [int(name.split("_")[0]), name])
-                replaced = applied_digest != digest
+                replaced = applied_digest != present
                 if replaced:
                     for _, text in functions:
                         connection.execute(text.encode())
                     connection.execute(
                         "insert into memory.settings values ('functions', %s) on conflict (name) do update set value = excluded.value",
-                        [digest],
+                        [present],
                     )
                 connection.execute("notify pgrst, 'reload schema'")
-                return Migrated(tuple(applied), newest, functions=replaced)
+                return Migrated(tuple(applied), last, functions=replaced)
     except psycopg.OperationalError as error:
-        raise Unavailable("record_unavailable", f"Postgres at {_where(url)} did not answer: {_reason(error)}. Is it running?") from None
+        raise Unavailable("record_unavailable", f"Postgres at {where(url)} did not answer: {_reason(error)}. Is it running?") from None
     except psycopg.Error as error:
         raise ConfigurationError(
             "migration_failed", f"Postgres refused the schema: {_reason(error)}. Nothing was changed. The role must own the schema."
         ) from error
 
 
-def _files(folder: str) -> list[tuple[str, str]]:
+def newest() -> int:
+    """Number of this release's newest migration."""
+    return int(sources("migrations")[-1][0].split("_")[0])
+
+
+def digest() -> str:
+    """Digest of this release's functions, as a migrated database stores it."""
+    return hashlib.sha256("\0".join(text for _, text in sources("functions")).encode()).hexdigest()
+
+
+def sources(folder: str) -> list[tuple[str, str]]:
+    """The SQL files of `migrations` or `functions`, in order: name and text."""
     root: Traversable = files("memory_pipelines.stores.postgres") / "sql" / folder
     found = [(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in root.iterdir() if entry.name.endswith(".sql")]
     return sorted(found)
 
 
-def _state(connection: psycopg.Connection) -> tuple[int, str]:
+def state(connection: psycopg.Connection) -> tuple[int, str]:
     """Number of the newest applied migration (0 for none) and the digest of the functions."""
     # Not `to_regclass`: it answers from the session's name cache, and a session that asked before it waited for the lock
     # may still hold "no such schema" from then. Reading the catalogue's own rows does not.
@@ -105,7 +115,8 @@ def _state(connection: psycopg.Connection) -> tuple[int, str]:
     return (row[0], row[1]) if row else (0, "")
 
 
-def _where(url: str) -> str:
+def where(url: str) -> str:
+    """The host of an address, for people; never its credentials."""
     parts = conninfo_to_dict(url)
     return str(parts.get("host") or parts.get("hostaddr") or "its default address")
 
