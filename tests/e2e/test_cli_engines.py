@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -123,8 +124,10 @@ def test_dev_starts_and_stops_everything(fresh: Cli, tmp_path: Path) -> None:
         assert json.loads(document)["url"] == f"http://127.0.0.1:{port}"
         family = psutil.Process(dev.pid).children(recursive=True)
         assert any("dagster" in " ".join(process.cmdline()) for process in family)
-        dev.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        dev.send_signal(signal.SIGTERM)
         _, err = dev.communicate(timeout=120)
+        assert time.monotonic() - began < 10, err
     assert dev.returncode == 0, err
     assert [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
     assert fresh("down", "--json").json["stopped"] == []

@@ -8,6 +8,7 @@ Heavy modules are imported inside the commands, so that `--help` and completion 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -67,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has gone; Python would complain once more while exiting
+    if code == 128 + signal.SIGTERM:
+        sys.stderr.flush()
+        os._exit(code)  # a thread that still waits for a server would hold up an ordinary exit
     sys.exit(code)
 
 
