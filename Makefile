@@ -16,7 +16,7 @@ uv := $(bin)/uv
 made := $(venv)/.made-with-$(or $(subst /,_,$(PYTHON)),any)
 ready := $(venv)/.ready
 compile := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate --no-emit-index-url \
-	--custom-compile-command "make lock" --extra dev
+	--custom-compile-command "make lock" --extra production --extra celery
 
 # uv never fetches a Python of its own.
 export UV_PYTHON_DOWNLOADS := never
@@ -56,7 +56,9 @@ bench: $(ready) ## Measure what the README claims (minutes)
 
 lock: $(made) ## Write requirements.lock anew after a change in pyproject.toml (ARGS=--upgrade takes newer versions)
 	@# The build backend, the installer and what an editable install needs are locked too: nothing is installed unpinned.
-	@printf 'hatchling\neditables\nuv\n' | $(bin)/$(compile) $(ARGS) pyproject.toml - --output-file requirements.lock
+	@printf 'hatchling\neditables\nuv\n' | $(bin)/$(compile) --extra dev $(ARGS) pyproject.toml - --output-file requirements.lock
+	@# What the image holds: the same versions without the development tools, and for Linux.
+	@printf 'hatchling\nuv\n' | $(bin)/$(compile) --constraint requirements.lock pyproject.toml - --output-file deploy/requirements.lock
 	@echo "requirements.lock: $$(grep -c '==' requirements.lock) packages."
 
 migrations: $(ready) ## Write supabase/migrations anew after a change in the SQL

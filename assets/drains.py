@@ -10,7 +10,7 @@ import dagster as dg
 
 from assets import metadata
 from memory_pipelines.domain.models import DrainResult, Projection
-from memory_pipelines.services import sync
+from memory_pipelines.services import stopping, sync
 from memory_pipelines.services.platform import Platform
 from resources.configuration import DrainConfig
 
@@ -27,7 +27,8 @@ def drain(platform: Platform, projection: Projection, config: DrainConfig, log: 
     """Drain a projection; while another drain holds it, wait for one's turn as long as `config` says."""
     end = time.monotonic() + config.wait_seconds
     while True:
-        result = sync.drain(platform, projection, quiet_seconds=config.quiet_seconds, max_seconds=config.max_seconds)
+        with stopping.listening() as asked:  # a run that is terminated finishes its batch, and ends as interrupted
+            result = sync.drain(platform, projection, quiet_seconds=config.quiet_seconds, max_seconds=config.max_seconds, should_stop=asked)
         if not result.busy or time.monotonic() >= end:
             return result
         log.info("Another drain holds %s; waiting for it to end.", projection)

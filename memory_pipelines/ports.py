@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from memory_pipelines.domain.diagnosis import Examination
 from memory_pipelines.domain.models import (
     Claim,
     ForgetResult,
@@ -48,6 +49,14 @@ class RecordTransport(Protocol):
     def close(self) -> None: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Indexes and uniqueness constraints of a graph, those that are in force only: (label, property) each."""
+
+    indexes: frozenset[tuple[str, str]]
+    unique: frozenset[tuple[str, str]]
+
+
 class GraphTransport(Protocol):
     """Runs one Cypher statement with parameters. The seam between FalkorDB's protocol and Bolt."""
 
@@ -66,6 +75,14 @@ class GraphTransport(Protocol):
 
     def schema(self, statement: str) -> None:
         """Run a schema statement; one that repeats an existing index or constraint is silent."""
+        ...
+
+    def laid_out(self) -> Layout | None:
+        """Which indexes and constraints there are; None where the graph itself does not exist yet. Makes nothing.
+
+        Raises:
+            Unavailable: `graph_unavailable`.
+        """
         ...
 
     def durability(self) -> tuple[str, ...]:
@@ -118,6 +135,14 @@ class EventStream(Protocol):
     def health(self) -> Mapping[str, Any]: ...
 
     def close(self) -> None: ...
+
+
+class Examiner(Protocol):
+    """Looks at one engine for `doctor`, and changes nothing: it neither starts, creates nor migrates."""
+
+    def examine(self) -> Examination:
+        """What is found. An engine that does not answer is a finding, not an exception."""
+        ...
 
 
 class Embedder(Protocol):

@@ -14,8 +14,9 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from memory_pipelines.config import Settings
+from memory_pipelines.domain.diagnosis import Check
 from memory_pipelines.domain.errors import ConfigurationError
-from memory_pipelines.ports import Embedder, EventStream, Extractor, GraphStore, RecordStore
+from memory_pipelines.ports import Embedder, EventStream, Examiner, Extractor, GraphStore, GraphTransport, RecordStore
 from memory_pipelines.services.platform import Platform
 
 if TYPE_CHECKING:
@@ -105,6 +106,56 @@ def over_rest(settings: Settings) -> bool:
     return settings.database_url is None and bool(settings.supabase_url)
 
 
+def diagnose(settings: Settings) -> list[Check]:
+    """Examine everything that is configured, and change nothing: no engine is started, no schema migrated; see `services.doctor`."""
+    from memory_pipelines.services import doctor
+
+    return doctor.diagnose(_examiners(settings), lambda: _open_embedder(settings), rest_checks(settings))
+
+
+def rest_checks(settings: Settings) -> list[Check]:
+    """What the settings of Supabase's REST transport show by themselves."""
+    from memory_pipelines.stores.postgres.service_key import check
+
+    return [] if settings.supabase_key is None else [check(settings.supabase_key.get_secret_value())]
+
+
+def _examiners(settings: Settings) -> dict[str, Examiner | None]:
+    """Who looks at each engine; None for an embedded one that does not run. Nothing is opened by way of `OpenPlatform`: that migrates."""
+    from memory_pipelines.stores.graph.examine import GraphExaminer
+    from memory_pipelines.stores.postgres.examine import PostgresExaminer
+    from memory_pipelines.stores.postgres.rpc_examine import RpcExaminer
+    from memory_pipelines.stores.redis.examine import RedisExaminer
+
+    urls: dict[Engine, str | None] = {
+        "postgres": _plain(settings.database_url),
+        "redis": _plain(settings.redis_url),
+        "graph": _plain(settings.graph_url),
+    }
+    if missing := embedded_engines(settings):
+        from memory_pipelines import embedded
+
+        running = embedded.status(settings.home_path)
+        urls |= {name: running[name].address for name in missing if running[name].running}
+    openers: dict[Engine, Callable[[str], Examiner]] = {
+        "postgres": PostgresExaminer,
+        "redis": lambda url: RedisExaminer(url, settings.stream_name, certificates=settings.redis_certificates),
+        "graph": lambda url: GraphExaminer(_graph_transport(settings, url)),
+    }
+    found: dict[str, Examiner | None] = {}
+    for name, opener in openers.items():
+        url = urls[name]
+        if name == "postgres" and over_rest(settings):
+            found[name] = RpcExaminer(settings.supabase_url or "", _plain(settings.supabase_key) or "")
+        elif url is None or urlsplit(url).scheme != "memory":  # what is in this process has nothing to be looked at
+            found[name] = opener(url) if url else None
+    return found
+
+
+def _plain(url: SecretStr | None) -> str | None:
+    return url.get_secret_value() if url else None
+
+
 def embedded_engines(settings: Settings) -> tuple[Engine, ...]:
     """Which engines have no URL and are therefore started by us."""
     record = settings.database_url or settings.supabase_url or None
@@ -174,27 +225,34 @@ def _open_graph(settings: Settings) -> GraphStore:
         from memory_pipelines import embedded
 
         url = embedded.up(settings.home_path, _only("graph")).graph_url
-    else:
-        url = settings.graph_url.get_secret_value()
-    scheme = urlsplit(url).scheme
-    password = settings.graph_password.get_secret_value() if settings.graph_password else None
-    if scheme == "memory":
+    elif _in_memory(settings.graph_url):
         from memory_pipelines.stores.memory.graph import MemoryGraph
 
-        return MemoryGraph(f"{url}/{settings.graph_name}")
+        return MemoryGraph(f"{settings.graph_url.get_secret_value()}/{settings.graph_name}")
+    else:
+        url = settings.graph_url.get_secret_value()
     from memory_pipelines.stores.graph.store import CypherGraph
 
+    return CypherGraph(_graph_transport(settings, url))
+
+
+def _graph_transport(settings: Settings, url: str) -> GraphTransport:
+    """The transport that an address asks for.
+
+    Raises:
+        ConfigurationError: `config_invalid`.
+    """
+    scheme = urlsplit(url).scheme
+    password = settings.graph_password.get_secret_value() if settings.graph_password else None
     if scheme in {"falkor", "falkors", "unix", ""}:
         from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
 
-        return CypherGraph(FalkorTransport(url, settings.graph_name, user=settings.graph_user, password=password))
+        return FalkorTransport(url, settings.graph_name, user=settings.graph_user, password=password)
     if scheme in {"bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"}:
         from memory_pipelines.stores.graph.bolt_transport import BoltTransport
 
-        return CypherGraph(
-            BoltTransport(
-                url, database=settings.graph_database, user=settings.graph_user, password=password, certificates=settings.graph_certificates
-            )
+        return BoltTransport(
+            url, database=settings.graph_database, user=settings.graph_user, password=password, certificates=settings.graph_certificates
         )
     raise ConfigurationError(
         "config_invalid", f"MEMORY_GRAPH_URL has the unknown scheme {scheme!r}: see the table of variables in the README."

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from typing import Any
 
 import uuid_utils
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from memory_pipelines.domain.errors import InvalidInput, Unavailable
 from memory_pipelines.domain.failpoints import reach
@@ -24,11 +24,13 @@ from memory_pipelines.ports import StreamEntry
 from memory_pipelines.services import embeddings, entities, graph
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.projection import Batch, MarkerMoved, Settle, Stored
+from memory_pipelines.services.stopping import ShouldStop, never
 
 _PATIENCE_SECONDS = 15.0  # a dependency that is down is tried again for so long before the drain fails
 _ENTRIES = 200  # of the stream, a read
 _BLIND_SECONDS = 5.0  # after it did not answer, Redis is left alone for so long
 _LATE_LOOK_SECONDS = 5.0  # under a steady stream, late debts are looked for so often
+_INTERRUPTED_SECONDS = 2.0  # an interrupted drain waits so long for the batches under way
 _CONSUMER = "drain"  # one name for all: Redis keeps every name for ever
 REFS_PER_BATCH = {"entities": 500, "embeddings": 400}  # texts per call; the graph takes `batch_rows`
 
@@ -81,6 +83,7 @@ def drain(
     quiet_seconds: float = 1.0,
     max_seconds: float | None = None,
     on_progress: Progress | None = None,
+    should_stop: ShouldStop = never,
 ) -> DrainResult:
     """Pay what is owed to one projection until nothing has come for a moment.
 
@@ -89,6 +92,7 @@ def drain(
             it ends at the latest when all is paid that was owed when it began, whatever is saved meanwhile.
         max_seconds: end after so long even if more is owed.
         on_progress: called with (rows done, rows owed) after each batch.
+        should_stop: looked at between batches; once true, what is under way is finished, the lease given back, and the rest stays owed.
 
     Returns:
         `busy` when another drain holds the projection: nothing was done, and nothing needs to be.
@@ -101,7 +105,7 @@ def drain(
     if not platform.record.begin_drain(projection, holder, lease_seconds=platform.settings.lease_seconds):
         return _result(platform, projection, _Tally(), busy=True)
     try:
-        with _Drain(platform, projection, holder, on_progress) as running:
+        with _Drain(platform, projection, holder, on_progress, should_stop) as running:
             running.until_quiet(quiet_seconds, max_seconds)
     finally:
         platform.record.end_drain(projection, holder)
@@ -111,8 +115,9 @@ def drain(
 class _Drain:
     """One drain. Four batches are under way at once: one is claimed, one computed (in this thread), one written, one settled."""
 
-    def __init__(self, platform: Platform, projection: str, holder: str, on_progress: Progress | None) -> None:
+    def __init__(self, platform: Platform, projection: str, holder: str, on_progress: Progress | None, should_stop: ShouldStop) -> None:
         self.tally = _Tally()
+        self._should_stop = should_stop
         self._platform, self._projection, self._holder, self._on_progress = platform, projection, holder, on_progress
         self._compute, self._store = steps(projection)
         self._limit = min(REFS_PER_BATCH.get(projection, platform.settings.batch_rows), platform.settings.batch_rows)
@@ -128,8 +133,14 @@ class _Drain:
     def __enter__(self) -> _Drain:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True)
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None or issubclass(kind, Exception):
+            self._pool.shutdown(wait=True)
+            return
+        # Interrupted, and the process is to end soon: a server that hangs is not waited for. What it still writes is applied again.
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        under_way: list[Future[Any]] = [pair[1] for pair in (self._writing, self._settling) if pair is not None]
+        wait(under_way, timeout=_INTERRUPTED_SECONDS)
 
     def until_quiet(self, quiet_seconds: float, max_seconds: float | None) -> None:
         self._find_lost()
@@ -143,7 +154,7 @@ class _Drain:
             now = time.monotonic()
             if worked or entries:
                 busy_at = now
-            if self._until is not None and now >= self._until:
+            if self._should_stop() or (self._until is not None and now >= self._until):
                 return
             if self._upto is None:
                 done = now - busy_at >= quiet_seconds
@@ -190,6 +201,9 @@ class _Drain:
         """Compute each claim while the one before is written; return when all is settled."""
         worked = False
         for claim in claims:
+            if self._should_stop():
+                self._refused = True  # the entries are not worked through, and come again
+                break
             if claim.rows:
                 worked = True
                 reach("sync.claimed")
@@ -217,7 +231,7 @@ class _Drain:
         while claim.rows and (self._upto is None or min(row.number for row in claim.rows) <= self._upto):
             following = self._ask(None, owed_for_seconds, max(row.number for row in claim.rows))
             yield claim
-            if self._until is not None and time.monotonic() >= self._until:
+            if self._should_stop() or (self._until is not None and time.monotonic() >= self._until):
                 return
             claim = following.result()
 
@@ -281,7 +295,7 @@ class _Drain:
     def _patiently(self, work: Callable[[], bool]) -> bool:
         """Try again while a dependency is away, with growing pauses, then let the drain fail: everything is still owed."""
         for attempt in Retrying(
-            retry=retry_if_exception_type(Unavailable), stop=stop_after_delay(_PATIENCE_SECONDS),
+            retry=retry_if_exception_type(Unavailable), stop=self._out_of_patience,
             wait=wait_random_exponential(0.2, 3.0), reraise=True,
         ):  # fmt: skip
             with attempt:
@@ -289,6 +303,9 @@ class _Drain:
                     self._finish()  # what was under way when something else failed
                 return work()
         raise AssertionError("unreachable: the loop above returns or raises")
+
+    def _out_of_patience(self, state: RetryCallState) -> bool:
+        return self._should_stop() or stop_after_delay(_PATIENCE_SECONDS)(state)
 
 
 def settle(platform: Platform, projection: str, batch: Batch, settlement: Settle) -> Stored:

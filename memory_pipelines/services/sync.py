@@ -12,6 +12,7 @@ from memory_pipelines.domain.models import PROJECTIONS, DrainResult, SyncState
 from memory_pipelines.services import graph
 from memory_pipelines.services.drains import drain, newest_number, paid_up_to, steps
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.stopping import ShouldStop, never
 
 __all__ = ["Wanted", "drain", "drain_all", "rebuild", "rebuild_owe", "sync_state", "wanted"]
 
@@ -47,17 +48,26 @@ def wanted(platform: Platform, projection: str) -> Wanted:
 
 
 def drain_all(
-    platform: Platform, projections: Sequence[str] = (), *, on_progress: Callable[[str, int, int], None] | None = None
+    platform: Platform,
+    projections: Sequence[str] = (),
+    *,
+    on_progress: Callable[[str, int, int], None] | None = None,
+    should_stop: ShouldStop = never,
 ) -> list[DrainResult]:
-    """Drain the named projections (all, in order, by default): each until it owes nothing that could be paid when its turn came."""
+    """Drain the named projections (all, in order, by default): each until it owes nothing that could be paid when its turn came.
+
+    Once `should_stop` is true, the drain at work ends after its batch, and no other is begun.
+    """
     names = list(projections) or list(PROJECTIONS)
     results: dict[str, DrainResult] = {}
     for name in names:
+        if should_stop():
+            break
         progress = None if on_progress is None else (lambda done, of, name=name: on_progress(name, done, of))
         upto = newest_number(platform)
         while True:
-            results[name] = drain(platform, name, quiet_seconds=0.0, on_progress=progress)
-            if not results[name].busy or (paid_up_to(platform, name, upto) and not wanted(platform, name).behind):
+            results[name] = drain(platform, name, quiet_seconds=0.0, on_progress=progress, should_stop=should_stop)
+            if should_stop() or not results[name].busy or (paid_up_to(platform, name, upto) and not wanted(platform, name).behind):
                 break
             time.sleep(0.2)  # another drain is at it: look again
     return list(results.values())

@@ -6,6 +6,7 @@ import json
 import signal
 import socket
 import subprocess
+import time
 from pathlib import Path
 
 import psutil
@@ -90,6 +91,22 @@ def test_the_demo_and_the_demo_again(fresh: Cli, fresh_home: Path) -> None:
     assert (fresh_home / "dagster" / "history").is_dir()
 
 
+def test_doctor(fresh: Cli, tmp_path: Path) -> None:
+    asleep = fresh("doctor", "--json")
+    assert (asleep.code, asleep.json["ok"]) == (0, True)
+    assert {check["state"] for check in asleep.json["checks"] if check["check"].endswith(".connection")} == {"warning"}
+    assert not (tmp_path / "home").exists()
+    wrong = fresh("doctor", "--json", MEMORY_GRAPH_URL="bolt://127.0.0.1:1", MEMORY_SUPABASE_KEY="sb_publishable_hunter2")
+    assert (wrong.code, wrong.json["ok"]) == (1, False)
+    found = {check["check"]: check for check in wrong.json["checks"] if check["state"] == "error"}
+    assert set(found) == {"graph.connection", "supabase.key"}
+    assert all(set(check) == {"check", "state", "seen", "fix"} and check["fix"] for check in found.values())
+    told = fresh("doctor", MEMORY_GRAPH_URL="bolt://127.0.0.1:1")
+    assert told.code == 1
+    assert "did not answer" in told.out
+    assert "1 errors" in told.out
+
+
 @pytest.mark.timeout(400)
 def test_dev_starts_and_stops_everything(fresh: Cli, fresh_home: Path, tmp_path: Path) -> None:
     with socket.socket() as probe:
@@ -107,8 +124,10 @@ def test_dev_starts_and_stops_everything(fresh: Cli, fresh_home: Path, tmp_path:
         assert json.loads(document)["url"] == f"http://127.0.0.1:{port}"
         family = psutil.Process(dev.pid).children(recursive=True)
         assert any("dagster" in " ".join(process.cmdline()) for process in family)
-        dev.send_signal(signal.SIGINT)
+        began = time.monotonic()
+        dev.send_signal(signal.SIGTERM)
         _, err = dev.communicate(timeout=120)
+        assert time.monotonic() - began < 10, err
     assert dev.returncode == 0, err
     assert [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
     assert fresh("down", "--json").json["stopped"] == []

@@ -195,7 +195,7 @@ def test_four_processes_that_migrate_at_once_make_one_schema(url: str) -> None:
 
 def test_functions_are_applied_again_when_any_of_them_has_changed(url: str, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     version = migrate(url).version
-    real = migration._files
+    real = migration.sources
     extra = """create or replace function public.memory_namespaces_v1(input text) returns jsonb
                language sql as $$ select '["edited"]'::jsonb $$"""
 
@@ -203,11 +203,11 @@ def test_functions_are_applied_again_when_any_of_them_has_changed(url: str, sett
         return [*real(folder), ("zzz", extra)] if folder == "functions" else real(folder)
 
     with engines.connect(settings) as connection:
-        monkeypatch.setattr(migration, "_files", edited)
+        monkeypatch.setattr(migration, "sources", edited)
         assert migrate(url) == Migrated((), version, functions=True)
         assert migrate(url) == Migrated((), version, functions=False)
         assert names(connection, "select public.memory_namespaces_v1('{}')::text") == ['["edited"]']
-        monkeypatch.setattr(migration, "_files", real)
+        monkeypatch.setattr(migration, "sources", real)
         assert migrate(url).functions
         assert names(connection, "select public.memory_namespaces_v1('{}')::text") == ["[]"]
 

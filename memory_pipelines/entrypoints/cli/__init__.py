@@ -8,6 +8,7 @@ Heavy modules are imported inside the commands, so that `--help` and completion 
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -19,7 +20,7 @@ import typer
 from memory_pipelines import __version__
 from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.entrypoints import errors
-from memory_pipelines.entrypoints.cli import audit, demo, dev, engines, memories, output, search, sync, transfer
+from memory_pipelines.entrypoints.cli import audit, demo, dev, doctor, engines, memories, output, search, sync, transfer
 
 app = typer.Typer(
     name="memory-pipelines",
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for group in (demo, dev, memories, search, transfer, sync, audit, engines):
+for group in (demo, dev, memories, search, transfer, sync, audit, doctor, engines):
     app.add_typer(group.app)
 
 _debug = False
@@ -67,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         sys.stdout.flush()
     except BrokenPipeError:
         sys.stderr.close()  # whoever read us has gone; Python would complain once more while exiting
+    if code == 128 + signal.SIGTERM:
+        sys.stderr.flush()
+        os._exit(code)  # a thread that still waits for a server would hold up an ordinary exit
     sys.exit(code)
 
 

@@ -18,8 +18,9 @@ from types import FrameType
 import psutil
 
 # Sensor ticks wait for events for up to 25 s and the daemon waits for its ticks; nothing is lost by not waiting with it.
-CHILD_SECONDS = 5.0
-REST_SECONDS = 5.0
+# Together with the engines all of it has to end within 10 s of a SIGTERM.
+CHILD_SECONDS = 2.0
+REST_SECONDS = 4.5
 
 
 class Supervised:

@@ -17,7 +17,7 @@ from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.domain.models import PROJECTIONS, DrainResult, as_json
 from memory_pipelines.entrypoints import errors
 from memory_pipelines.entrypoints.cli import options, output
-from memory_pipelines.entrypoints.cli.session import open_client
+from memory_pipelines.entrypoints.cli.session import open_client, open_platform
 
 if TYPE_CHECKING:
     from memory_pipelines.client import MemoryClient
@@ -74,13 +74,18 @@ def sync(
     projections: Annotated[list[Projection] | None, typer.Argument(help="Which; by default all, in order.")] = None,
     json: options.Json = False,
 ) -> None:
-    """Work off what is owed, in this process, until nothing is."""
+    """Work off what is owed, in this process, until nothing is. On SIGTERM it finishes the batch at hand and exits within 10 s."""
+    from memory_pipelines.client import MemoryClient
+    from memory_pipelines.services import stopping
+    from memory_pipelines.services import sync as service
+
     chosen = [projection.value for projection in projections or []] or list(PROJECTIONS)
     results: list[DrainResult] = []
-    with open_client() as client:
+    with open_platform() as platform:
+        client = MemoryClient(platform)
         for name in chosen:
-            with _watched(client, name):
-                results += client.sync(name)
+            with _watched(client, name), stopping.listening() as asked:
+                results += service.drain_all(platform, [name], should_stop=asked)
     _report(results, json)
 
 

@@ -20,6 +20,7 @@ from neo4j.graph import Node, Relationship
 from tenacity import Retrying, retry_if_exception, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from memory_pipelines.domain.errors import ConfigurationError, Refused, Unavailable
+from memory_pipelines.ports import Layout
 from memory_pipelines.stores.graph import memgraph
 from memory_pipelines.stores.graph.bolt_errors import COLLISION, translate
 
@@ -126,6 +127,19 @@ class BoltTransport:
         except Refused as error:
             if "already exists" not in error.message:
                 raise
+
+    def laid_out(self) -> Layout:
+        """See `ports.GraphTransport.laid_out`; the database of a Bolt server exists, or it does not answer."""
+        if self.dialect == "memgraph":
+            return memgraph.layout(self._alone(memgraph.INDEXES), self._alone(memgraph.CONSTRAINTS))
+        indexes = self.run("SHOW INDEXES YIELD labelsOrTypes, properties, state, type RETURN labelsOrTypes, properties, state, type")
+        unique = self.run("SHOW CONSTRAINTS YIELD labelsOrTypes, properties, type RETURN labelsOrTypes, properties, type")
+        return Layout(
+            frozenset(
+                (labels[0], names[0]) for labels, names, state, kind in indexes if kind == "RANGE" and state == "ONLINE" and len(names) == 1
+            ),
+            frozenset((labels[0], names[0]) for labels, names, kind in unique if "UNIQUENESS" in kind and len(names) == 1),
+        )
 
     def durability(self) -> tuple[str, ...]:
         """How the server could lose writes that it acknowledged; empty for Neo4j, which keeps them."""

@@ -15,6 +15,7 @@ from falkordb import FalkorDB
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from memory_pipelines.domain.errors import ConfigurationError, Refused, Unavailable
+from memory_pipelines.ports import Layout
 
 _LOST = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
 # The server's own state, whatever it was asked: no memory left, a replica, a snapshot that cannot be written.
@@ -100,6 +101,21 @@ class FalkorTransport:
                 raise self._translate(error) from error
         except redis.RedisError as error:
             raise self._translate(error) from error
+
+    def laid_out(self) -> Layout | None:
+        """See `ports.GraphTransport.laid_out`. A graph that nobody has written is not asked: asking would make it."""
+        try:
+            self._graph()
+            if self._client is None or self._name not in self._client.list_graphs():
+                return None
+        except redis.RedisError as error:
+            raise self._translate(error) from error
+        indexes = self.run("CALL db.indexes() YIELD label, properties RETURN label, properties")
+        unique = self.run("CALL db.constraints() YIELD label, properties, type, status RETURN label, properties, type, status")
+        return Layout(
+            frozenset((label, name) for label, names in indexes for name in names),
+            frozenset((label, names[0]) for label, names, kind, status in unique if kind == "UNIQUE" and status == "OPERATIONAL"),
+        )
 
     def durability(self) -> tuple[str, ...]:
         """See `ports.GraphTransport.durability`; nothing is looked for here."""

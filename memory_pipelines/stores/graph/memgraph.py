@@ -10,8 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memory_pipelines.ports import Layout
+
 CONFIG = "SHOW CONFIG"
 STORAGE = "SHOW STORAGE INFO"
+INDEXES = "SHOW INDEX INFO"
+CONSTRAINTS = "SHOW CONSTRAINT INFO"
 _VALUES = ("current_value", "value")
 
 
@@ -48,6 +52,30 @@ def losses(config: Sequence[Mapping[str, Any]], storage: Sequence[Mapping[str, A
     elif every != "1":
         found.append(f"A power failure loses up to {every} transactions: set --storage-wal-file-flush-every-n-tx=1 if that matters.")
     return tuple(found)
+
+
+def layout(indexes: Sequence[Mapping[str, Any]], constraints: Sequence[Mapping[str, Any]]) -> Layout:
+    """Indexes and uniqueness constraints.
+
+    Args:
+        indexes: rows of `SHOW INDEX INFO`: `index type`, `label`, `property` (a list in later releases), `count`.
+        constraints: rows of `SHOW CONSTRAINT INFO`: `constraint type`, `label`, `properties`.
+    """
+    return Layout(
+        frozenset((str(row["label"]), name) for row in indexes for name in _only(row.get("property"))),
+        frozenset(
+            (str(row["label"]), name)
+            for row in constraints
+            if row.get("constraint type") == "unique"
+            for name in _only(row.get("properties"))
+        ),
+    )
+
+
+def _only(properties: Any) -> list[str]:
+    """The one property of an index or constraint; none where it is over several, or over a label alone."""
+    names = properties if isinstance(properties, list) else [properties]
+    return [str(name) for name in names if name is not None] if len(names) == 1 else []
 
 
 def _named(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -38,7 +38,7 @@ class Migrated:
 
 
 @dataclass(frozen=True, slots=True)
-class _State:
+class State:
     """What a database has: the newest migration (0 for none), and digests of what was applied (empty for nothing)."""
 
     version: int = 0
@@ -60,14 +60,14 @@ def migrate(url: str, *, end_user_reads: bool | None = None) -> Migrated:
     newest = release()
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
-            present = _state(connection)
+            present = state(connection)
             if present == newest.goal(present, end_user_reads):
                 return Migrated((), present.version, functions=False, end_user_reads=bool(present.end_user_reads))
             with connection.transaction():
                 connection.execute("select pg_advisory_xact_lock(%s)", [_LOCK])
                 return _apply(connection, newest, end_user_reads)
     except psycopg.OperationalError as error:
-        raise Unavailable("record_unavailable", f"Postgres at {_where(url)} did not answer: {_reason(error)}. Is it running?") from None
+        raise Unavailable("record_unavailable", f"Postgres at {where(url)} did not answer: {_reason(error)}. Is it running?") from None
     except psycopg.Error as error:
         raise ConfigurationError(
             "migration_failed", f"Postgres refused the schema: {_reason(error)}. Nothing was changed. The role must own the schema."
@@ -83,11 +83,11 @@ class Release:
     grant: str
     withdraw: str
 
-    def goal(self, present: _State, end_user_reads: bool | None) -> _State:
+    def goal(self, present: State, end_user_reads: bool | None) -> State:
         """What a database shall have that has `present` now."""
         opened = bool(present.end_user_reads) if end_user_reads is None else end_user_reads
         newest = int(self.migrations[-1][0].split("_")[0])
-        return _State(newest, self.functions_digest, _digest(self.grant) if opened else "")
+        return State(newest, self.functions_digest, _digest(self.grant) if opened else "")
 
     @property
     def functions_digest(self) -> str:
@@ -97,13 +97,13 @@ class Release:
 
 def release() -> Release:
     """What this release brings."""
-    (_, grant), (_, withdraw) = _files("end_user_reads")
-    return Release(_files("migrations"), _files("functions"), grant, withdraw)
+    (_, grant), (_, withdraw) = sources("end_user_reads")
+    return Release(sources("migrations"), sources("functions"), grant, withdraw)
 
 
 def _apply(connection: psycopg.Connection, newest: Release, end_user_reads: bool | None) -> Migrated:
     """Bring what is there, read again under the lock, to the release's goal."""
-    present = _state(connection)
+    present = state(connection)
     goal = newest.goal(present, end_user_reads)
     if present.version > goal.version:
         raise ConfigurationError(
@@ -142,13 +142,14 @@ def _digest(*texts: str) -> str:
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 
-def _files(folder: str) -> list[tuple[str, str]]:
+def sources(folder: str) -> list[tuple[str, str]]:
+    """The SQL files of one folder, in order: name and text."""
     root: Traversable = files("memory_pipelines.stores.postgres") / "sql" / folder
     found = [(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in root.iterdir() if entry.name.endswith(".sql")]
     return sorted(found)
 
 
-def _state(connection: psycopg.Connection) -> _State:
+def state(connection: psycopg.Connection) -> State:
     """What the database has now."""
     # Not `to_regclass`: it answers from the session's name cache, and a session that asked before it waited for the lock
     # may still hold "no such schema" from then. Reading the catalogue's own rows does not.
@@ -156,16 +157,17 @@ def _state(connection: psycopg.Connection) -> _State:
         "select from pg_class c join pg_namespace n on n.oid = c.relnamespace where n.nspname = 'memory' and c.relname = 'migrations'"
     )
     if present.fetchone() is None:
-        return _State()
+        return State()
     row = connection.execute(
         "select coalesce((select max(version) from memory.migrations), 0),"
         " coalesce((select value from memory.settings where name = 'functions'), ''),"
         " coalesce((select value from memory.settings where name = 'end_user_reads'), '')"
     ).fetchone()
-    return _State(*row) if row else _State()
+    return State(*row) if row else State()
 
 
-def _where(url: str) -> str:
+def where(url: str) -> str:
+    """The host of an address, for people; never its credentials."""
     parts = conninfo_to_dict(url)
     return str(parts.get("host") or parts.get("hostaddr") or "its default address")
 
