@@ -302,3 +302,14 @@ def test_a_server_that_restarts_is_found_again(platform: Platform, supabase: Sup
         assert all(answer in ([], None) for answer in engines.at_once(*[call] * 10, cut))
         engines.until(lambda: call() == [], "the server is found again", 20)
     transport.close()
+
+
+def test_doctor_looks_over_rest_and_knows_a_publishable_key(rest_settings: Settings, supabase: Supabase, platform: Platform) -> None:
+    del platform  # it emptied them
+    migrate(supabase.database_url)
+    states = {check.name: check.state for check in wiring.diagnose(rest_settings)}
+    assert (states["supabase.key"], states["postgres.server"]) == ("ok", "ok")
+    public = rest_settings.model_copy(update={"supabase_key": SecretStr(supabase.publishable_key)})
+    found = {check.name: check for check in wiring.diagnose(public)}
+    assert (found["supabase.key"].state, found["postgres.connection"].state) == ("error", "error")
+    assert all(check.fix and supabase.publishable_key not in check.seen for check in (found["supabase.key"], found["postgres.connection"]))
