@@ -157,8 +157,15 @@ def a_relation_points_to_somebody_else(world: World) -> list[Found]:
 
 @case
 def a_relation_starts_from_somebody_else_and_is_ahead_there(world: World) -> list[Found]:
-    change = "MATCH (o:Entity {id: $dan}) CREATE (o)-[other:RELATES_TO]->(t) SET other = n SET other.revision = 20 DELETE n"
-    missing = of_relation(world, "missing", change, dan=world.entity("Dan"))
+    """From somebody in another bucket: a quick audit sums by the source's, and one in 4,096 others shares it."""
+    change = "MATCH (o:Entity {id: $other}) CREATE (o)-[other:RELATES_TO]->(t) SET other = n SET other.revision = 20 DELETE n"
+    ada = world.entity("Ada")
+    other = world.value(
+        "select o.id::text from memory.entities o, memory.entities a where a.id::text = %s and o.bucket <> a.bucket"
+        " and o.name in ('Dan', 'Cleo') order by o.name desc limit 1",
+        ada,
+    )
+    missing = of_relation(world, "missing", change, other=other)
     return [*missing, ("extra", "graph", "relation", missing[0][3])]
 
 
