@@ -826,8 +826,11 @@ begin
     if found then
       insert into memory.passages (memory_id, ordinal, version, namespace, text)
       select p_id, n - 1, 1, p_namespace, t from jsonb_array_elements_text(item -> 'passages') with ordinality x(t, n);
-      insert into memory.ledger (projection, kind, id, owed_number, owed_since)
-      select projection, 'memory', p_id::text, nextval('memory.owings'), clock_timestamp() from unnest(array['entities', 'embeddings', 'graph']) projection;
+      insert into memory.ledger as l (projection, kind, id, owed_number, owed_since)
+      select projection, 'memory', p_id::text, nextval('memory.owings'), clock_timestamp() from unnest(array['entities', 'embeddings', 'graph']) projection
+      on conflict (projection, kind, id) do update  -- a repair has owed this id while the record did not know it
+        set owed_number = excluded.owed_number, owed_since = coalesce(l.owed_since, excluded.owed_since),
+            attempts = 0, retry_at = null, last_error = null, parked_at = null;
       return jsonb_build_object('id', p_id, 'version', 1, 'revision', 1, 'outcome', 'created', 'key', p_key, 'touched', touched,
         'links', case when p_given is not null then memory.links_row(fresh, p_given) end);
     end if;
@@ -1782,7 +1785,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '982c0aaf49989b1835b834f71f38a63d11de1d21e6544d64088ab22e9c275a5b') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', 'dc5394bab76106dde81178d354c13e4e2217841eb8f2888c2ea5550c412f4a33') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';

@@ -259,6 +259,13 @@ def test_a_failure_of_an_older_debt_is_not_charged(record: RecordStore) -> None:
     assert record.fail("embeddings", late, max_attempts=1) == {"failed": 0, "parked": 0}
 
 
+def test_an_id_that_a_repair_has_owed_may_still_be_saved(record: RecordStore) -> None:
+    strange = item()
+    record.owe([{"projection": "graph", "kind": "memory", "id": strange.id, "forced": 3}])
+    assert record.save([strange])[0].outcome == "created"
+    assert [row[1] for row in everything(record, "graph")] == [strange.id]
+
+
 def test_shards_owe_every_row_once(record: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(store, "_OWED_AT_ONCE", 3)
     ids = saved(record, *(f"note {n}" for n in range(50)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import threading
 import time
@@ -168,3 +169,14 @@ def test_a_write_to_a_memory_that_the_graph_is_ahead_of_is_parked_and_a_repair_p
     assert drift.findings(world.client.audit()) == [("ahead", "graph", "memory", id_), ("parked", "ledger", "memory", id_)]
     assert world.client.audit(repair=True).clean
     drift.agree(world)
+
+
+def test_rows_spread_over_all_buckets_and_leaves(world: World) -> None:
+    """The first twelve bits of an id's sha256, then eight: any shift that swallows another would show in fewer buckets."""
+    rows = world.sql.execute(
+        "select id, bucket, leaf from memory.memories union all select id, bucket, leaf from memory.entities"
+    ).fetchall()
+    assert len(rows) > 20
+    for id_, bucket, leaf in rows:
+        bits = int.from_bytes(hashlib.sha256(id_.bytes).digest()[:3], "big")
+        assert (bucket, leaf) == (bits >> 12, bits >> 4 & 255)

@@ -90,8 +90,11 @@ begin
     if found then
       insert into memory.passages (memory_id, ordinal, version, namespace, text)
       select p_id, n - 1, 1, p_namespace, t from jsonb_array_elements_text(item -> 'passages') with ordinality x(t, n);
-      insert into memory.ledger (projection, kind, id, owed_number, owed_since)
-      select projection, 'memory', p_id::text, nextval('memory.owings'), clock_timestamp() from unnest(array['entities', 'embeddings', 'graph']) projection;
+      insert into memory.ledger as l (projection, kind, id, owed_number, owed_since)
+      select projection, 'memory', p_id::text, nextval('memory.owings'), clock_timestamp() from unnest(array['entities', 'embeddings', 'graph']) projection
+      on conflict (projection, kind, id) do update  -- a repair has owed this id while the record did not know it
+        set owed_number = excluded.owed_number, owed_since = coalesce(l.owed_since, excluded.owed_since),
+            attempts = 0, retry_at = null, last_error = null, parked_at = null;
       return jsonb_build_object('id', p_id, 'version', 1, 'revision', 1, 'outcome', 'created', 'key', p_key, 'touched', touched,
         'links', case when p_given is not null then memory.links_row(fresh, p_given) end);
     end if;
