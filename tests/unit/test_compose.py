@@ -99,7 +99,7 @@ def test_every_service_is_bounded_and_restarted(name: str) -> None:
 
 
 def test_once_are_these() -> None:
-    assert once() == {"preflight", "roles", "migrate", "dagster-migrate"}
+    assert once() == {"preflight", "postgres-setup", "migrate", "dagster-migrate"}
 
 
 def test_no_engine_starts_before_every_secret_was_looked_at() -> None:
@@ -130,7 +130,7 @@ def test_what_we_are_configured_by_is_a_setting() -> None:
     # What a run may be told, except what the image and the file itself decide, and the other transport of the record.
     decided = {"MEMORY_HOME", "MEMORY_SUPABASE_URL", "MEMORY_SUPABASE_KEY", "MEMORY_REDIS_CERTIFICATES", "MEMORY_GRAPH_CERTIFICATES"}
     decided |= {"MEMORY_GRAPH_NAME", "MEMORY_GRAPH_DATABASE"}
-    for name in ("code", "dagster-daemon", "dagster-webserver"):
+    for name in ("migrate", "code", "dagster-daemon", "dagster-webserver"):  # where one is missing, an embedded engine would be started
         assert {each for each in SERVICES[name]["environment"] if each.startswith(("MEMORY_", "OPENAI_"))} == known - decided
 
 
@@ -140,7 +140,7 @@ def test_a_signal_reaches_the_process_and_there_is_time_for_it() -> None:
         service = SERVICES[name]
         assert isinstance(service["command"], list)
         assert service["init"] is True
-        assert service["stop_grace_period"] == "15s"
+        assert service["stop_grace_period"] == ("10s" if name == "dagster-daemon" else "15s")
     for name in ("code", "dagster-daemon", "dagster-webserver"):
         assert SERVICES[name]["environment"]["TINI_KILL_PROCESS_GROUP"] == "1"
     for name in LASTING:

@@ -1,14 +1,13 @@
--- Who may log in to the Postgres of docker-compose.yml, with the passwords that .env has now; run by psql at each start, as superuser.
--- On Supabase's image most of the roles are there already; on a plain Postgres with pgvector they are made.
+-- The Postgres of docker-compose.yml: pgvector, and who may log in, with the passwords that .env has now. Run by psql at each start, as superuser.
+-- The roles that a Supabase project has (`authenticator`, `anon`, `authenticated`, `service_role`, `postgres`) come with the image.
 \getenv authenticator_password AUTHENTICATOR_PASSWORD
 \getenv service_password MEMORY_SERVICE_PASSWORD
 \getenv dagster_password DAGSTER_PASSWORD
 
-select format('create role %I nologin noinherit', name)
-from unnest(array['anon', 'authenticated', 'service_role']) as name
-where not exists (select from pg_roles where rolname = name) \gexec
+create extension if not exists vector with schema extensions;
+
 select format('create role %I login', name)
-from unnest(array['postgres', 'authenticator', 'memory_service', 'dagster']) as name
+from unnest(array['memory_service', 'dagster']) as name
 where not exists (select from pg_roles where rolname = name) \gexec
 
 -- PostgREST: nobody, until a token says which of the three.
