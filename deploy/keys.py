@@ -83,7 +83,9 @@ def make(file: Path, renew: frozenset[str]) -> int:
     signing = made.get(SIGNING) or present.get(SIGNING, "")
     made |= {name: token(role, signing) for name, role in TOKENS.items() if name in due}
     _write(file, _with(text, made))
-    print(f"{file}: made {', '.join(name for name in NAMES if name in made)}." if made else f"{file}: nothing to make, every secret is set.")
+    print(
+        f"{file}: made {', '.join(name for name in NAMES if name in made)}." if made else f"{file}: nothing to make, every secret is set."
+    )
     return 0
 
 

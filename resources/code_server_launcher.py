@@ -29,7 +29,7 @@ class CodeServerRunLauncher(DefaultRunLauncher):
         client = self._get_grpc_client_for_termination(run.run_id)  # type: ignore[no-untyped-call]  # Dagster's
         if client is None:  # ended meanwhile, or not started by us
             return CheckRunHealthResult(WorkerStatus.RUNNING)
-        answer = deserialize_value(client.can_cancel_execution(CanCancelExecutionRequest(run.run_id)), CanCancelExecutionResult)
+        answer = deserialize_value(client.can_cancel_execution(CanCancelExecutionRequest(run_id=run.run_id)), CanCancelExecutionResult)
         if answer.can_cancel:
             return CheckRunHealthResult(WorkerStatus.RUNNING)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, "The code server does not have this run: it was restarted since.")

@@ -20,7 +20,8 @@ pytestmark = pytest.mark.timeout(300)
 RUNS = """{ runsOrError { ... on Runs { results { runId jobName status eventConnection { events { __typename } } } } }
   instance { runQueuingSupported runLauncher { name } daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"""
 ASK = """import json, sys, urllib.request
-asked = urllib.request.Request("http://127.0.0.1:3000/graphql", json.dumps({"query": sys.argv[1]}).encode(), {"Content-Type": "application/json"})
+body = json.dumps({"query": sys.argv[1]}).encode()
+asked = urllib.request.Request("http://127.0.0.1:3000/graphql", body, {"Content-Type": "application/json"})
 print(urllib.request.urlopen(asked, timeout=20).read().decode())"""
 CONNECT = """import psycopg, sys
 with psycopg.connect(sys.argv[1], autocommit=True) as connection:
@@ -105,9 +106,11 @@ def test_a_save_goes_through_the_queue_into_every_store(machine: Machine) -> Non
     assert {run["jobName"] for run in done} >= {"sync_entities", "sync_embeddings"}
     for run in done:
         events = [event["__typename"] for event in run["eventConnection"]["events"]]
-        assert events.index("RunEnqueuedEvent") < events.index("RunDequeuedEvent") < events.index("RunStartEvent")
+        assert events.index("RunEnqueuedEvent") < events.index("RunStartingEvent") < events.index("RunStartEvent")
     machine.healthy("dagster-daemon")
-    assert [daemon for daemon in ask(machine)["instance"]["daemonHealth"]["allDaemonStatuses"] if daemon["required"] and not daemon["healthy"]] == []
+    assert [
+        daemon for daemon in ask(machine)["instance"]["daemonHealth"]["allDaemonStatuses"] if daemon["required"] and not daemon["healthy"]
+    ] == []
     assert (machine.folder / "data" / "logs").is_dir()  # what runs print is where the webserver looks for it
 
 
