@@ -134,12 +134,17 @@ class Machine:
         return self.folder / f"{service}.log"
 
     def close(self) -> None:
-        """End everything that was started, in reverse order."""
-        for process in reversed(self.processes.values()):
+        """End everything that was started."""
+        for process in self.processes.values():
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGINT)
+        for process in self.processes.values():
             self._end(process)
         assert self._holder.stdin is not None
+        assert self._holder.stdout is not None
         self._holder.stdin.close()
         self._holder.wait(10)
+        self._holder.stdout.close()
 
     # --- Engines, whose images cannot be had: their programs, with the file's options ---
 
@@ -212,6 +217,6 @@ class Machine:
             except ProcessLookupError:
                 break
             try:
-                process.wait(10)
+                process.wait(5)
             except subprocess.TimeoutExpired:
                 continue
