@@ -95,7 +95,7 @@ class Machine:
         """Run a service that ends; what it printed."""
         return self.run(self.command(service), self.environment(service)).stdout
 
-    def healthy(self, service: str, *, seconds: float = 60.0) -> None:
+    def healthy(self, service: str, *, seconds: float = 180.0) -> None:
         """Wait until the service's own health check passes."""
         test = self.services[service]["healthcheck"]["test"]
         check = test[1:] if test[0] == "CMD" else ["sh", "-c", test[1]]

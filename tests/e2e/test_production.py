@@ -16,7 +16,7 @@ import pytest
 from tests import capabilities, engines, keys
 from tests.production import Machine
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 RUNS = """{ runsOrError { ... on Runs { results { runId jobName status eventConnection { events { __typename } } } } }
   instance { runQueuingSupported runLauncher { name } daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"""
 ASK = """import json, sys, urllib.request
@@ -45,7 +45,7 @@ def machine() -> Iterator[Machine]:
         machine.start_redis()
         machine.healthy("redis")
         machine.once("postgres-setup")
-        engines.until(lambda: "MEMORY_GRAPH_URL" in machine.log("neo4j").read_text(), "Neo4j is ready", 90)
+        engines.until(lambda: "MEMORY_GRAPH_URL" in machine.log("neo4j").read_text(), "Neo4j is ready", 180)
         machine.once("migrate")
         machine.once("dagster-migrate")
         machine.start("code")
@@ -95,7 +95,7 @@ def under_way(machine: Machine) -> str:
 
 def test_a_save_goes_through_the_queue_into_every_store(machine: Machine) -> None:
     command(machine, "save", "Mara moved to Porto in June.", "--namespace", "mara")
-    engines.until(lambda: not any(command(machine, "status")["owed"].values()), "nothing is owed", 120)
+    engines.until(lambda: not any(command(machine, "status")["owed"].values()), "nothing is owed", 180)
     assert command(machine, "audit", "--deep")["clean"]
     assert command(machine, "related", "Mara", "--namespace", "mara")["neighbours"]
 
@@ -138,7 +138,7 @@ def test_what_is_stopped_releases_its_batch_and_what_was_killed_is_missed(machin
     machine.start("code")
     machine.healthy("code")
     ended = lambda: [run for run in runs(machine) if run["runId"] == stopped and run["status"] not in {"STARTED", "CANCELING"}]  # noqa: E731
-    engines.until(ended, "the run that was interrupted has ended", 60)
+    engines.until(ended, "the run that was interrupted has ended", 120)
 
     killed = under_way(machine)
     assert killed != stopped
@@ -146,8 +146,8 @@ def test_what_is_stopped_releases_its_batch_and_what_was_killed_is_missed(machin
     machine.start("code")
     machine.healthy("code")
     failed = lambda: [run for run in runs(machine) if run["runId"] == killed and run["status"] == "FAILURE"]  # noqa: E731
-    engines.until(failed, "run monitoring misses the run that went down with the code server", 60)
-    engines.until(lambda: not any(command(machine, "status")["owed"].values()), "nothing is owed", 120)
+    engines.until(failed, "run monitoring misses the run that went down with the code server", 120)
+    engines.until(lambda: not any(command(machine, "status")["owed"].values()), "nothing is owed", 180)
     assert command(machine, "audit", "--deep")["clean"]
 
 
