@@ -132,7 +132,7 @@ def test_each_role_may_do_what_it_is_for_and_nothing_else(machine: Machine) -> N
 
 def test_what_is_stopped_releases_its_batch_and_what_was_killed_is_missed(machine: Machine) -> None:
     stopped = under_way(machine)
-    assert machine.stop("code") < 10
+    machine.stop("code", seconds=machine.grace("code"))
     held = "select count(*) from memory.heartbeats where holder is not null"
     assert select(machine, "postgres", held) == "0"  # nobody waits for a lease to run out
     machine.start("code")
@@ -162,11 +162,12 @@ def test_the_passwords_of_the_file_are_those_that_count_after_each_start(machine
 
 @pytest.mark.parametrize("service", ["dagster-webserver", "code", "dagster-daemon"])
 def test_a_service_ends_in_time(machine: Machine, service: str) -> None:
-    """The daemon is given its 10 s and then killed, as Docker does: it waits for its sensors, and holds no work."""
+    """In the time that the file gives it, after which Docker kills. The daemon may be killed: it waits for its sensors, and holds no work."""
     if service not in machine.processes:
         machine.start(service)
         machine.healthy(service)
     try:
-        assert machine.stop(service, seconds=10) < 10
+        machine.stop(service, seconds=machine.grace(service))
     except subprocess.TimeoutExpired:
-        assert service == "dagster-daemon"
+        if service != "dagster-daemon":
+            pytest.fail(f"{service} did not end: {machine.log(service).read_text()[-2000:]}")
