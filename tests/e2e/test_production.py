@@ -162,7 +162,7 @@ def test_the_passwords_of_the_file_are_those_that_count_after_each_start(machine
 
 @pytest.mark.parametrize("service", ["dagster-webserver", "code", "dagster-daemon"])
 def test_a_service_ends_in_time(machine: Machine, service: str) -> None:
-    """In the time that the file gives it, after which Docker kills. The daemon may be killed: it waits for its sensors, and holds no work."""
+    """In the time that the file gives it. The daemon may be killed then: it waits for its sensors, and holds no work."""
     if service not in machine.processes:
         machine.start(service)
         machine.healthy(service)
