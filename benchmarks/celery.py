@@ -1,0 +1,210 @@
+"""A partitioned rebuild of 100,000 memories: by one process, and as Celery tasks on one and two workers.
+
+Everything is real: the embedded engines, Dagster's history in the embedded Postgres, `CeleryRunLauncher` with the embedded Redis as broker,
+workers as processes of their own, all configured by `deploy/dagster.celery.yaml` and `deploy/celery/`. Workers are warm (they have done a
+run before), and a time is from the creation of the first of the runs to the end of the last, as Dagster's history says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import psycopg
+
+from benchmarks import ground
+from memory_pipelines import embedded, wiring
+from memory_pipelines.config import Settings, load
+from memory_pipelines.services import audit, sync, transfer
+from memory_pipelines.services.platform import Platform
+
+ROOT = Path(__file__).parents[1]
+DEPLOY = ROOT / "deploy"
+SHARDS = [f"{shard:02d}" for shard in range(16)]
+MODES = ("one process", "Celery, one worker", "Celery, two workers")
+WORKLOADS = {"embeddings": ("embeddings",), "graph": ("graph",), "both at once": ("embeddings", "graph")}
+LIMIT_SECONDS = 900.0
+_POLL_SECONDS = 0.2
+
+
+def run(out: Path | None, rounds: int = 3, memories: int = 100_000) -> None:
+    """Fill the stores, rebuild them `rounds` times in each way, audit after each, and show each way's median.
+
+    Raises:
+        SystemExit: an audit found differences, or a run failed.
+    """
+    home = Path(tempfile.mkdtemp(prefix="mp-bench-"))
+    try:
+        embedded.up(home)
+        settings = load(home=home, extractor="none")  # the links are given: three entities a memory and no more
+        with _environment(settings):
+            rows = _measure(settings, rounds, memories)
+        ground.show(f"Rebuild of {memories:,} memories in {len(SHARDS)} runs, median of {rounds} rounds", rows, out)
+    finally:
+        embedded.down(home)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _measure(settings: Settings, rounds: int, memories: int) -> list[dict[str, Any]]:
+    platform = wiring.open_platform(settings)
+    try:
+        filled, result = ground.seconds(lambda: _fill(platform, settings.home_path, memories))
+        print(f"Filled in {filled:.0f} s: {result}", flush=True)
+        took: dict[str, dict[str, list[float]]] = {what: {mode: [] for mode in MODES} for what in WORKLOADS}
+        for _ in range(rounds):
+            for mode in MODES:
+                with _workers(MODES.index(mode), settings.home_path):
+                    for what, projections in WORKLOADS.items():
+                        took[what][mode].append(_rebuild(projections, in_process=mode == MODES[0]))
+                        print(f"{mode}, {what}: {took[what][mode][-1]:.1f} s", flush=True)
+                        _audited(platform)
+    finally:
+        platform.close()
+    rows = []
+    for what, modes in took.items():
+        middle = {mode: sorted(times)[len(times) // 2] for mode, times in modes.items()}
+        seconds = {f"{mode}, s": middle[mode] for mode in MODES}
+        rows.append({"what": what, **seconds, "two workers, times as fast as one process": middle[MODES[0]] / middle[MODES[2]]})
+    return rows
+
+
+def _fill(platform: Platform, home: Path, memories: int) -> str:
+    """Memories with three given entities each, from a tenth as many, drained into every projection."""
+    platform.record.health()
+    platform.graph.prepare()
+    file = home / "memories.jsonl"
+    with file.open("w") as lines:
+        for number in range(memories):
+            names = [f"{kind} {(number * step + shift) % max(memories // 30, 3)}" for kind, step, shift in _KINDS]
+            text = f"{names[0]} met somebody of {names[1]} in {names[2]}, and they spoke of engine {number}."
+            entities = [{"name": name, "type": kind} for name, kind in zip(names, ("person", "organisation", "place"), strict=True)]
+            lines.write(json.dumps({"text": text, "namespace": f"user-{number % 100}", "entities": entities}) + "\n")
+    imported = transfer.import_file(platform, file).imported
+    done = sync.drain_all(platform)
+    _audited(platform)
+    return f"{imported:,} memories; " + ", ".join(f"{result.projection} {result.done:,} rows in {result.seconds:.1f} s" for result in done)
+
+
+_KINDS = (("Person", 1, 0), ("Works", 7, 3), ("Town", 13, 5))
+
+
+def _audited(platform: Platform) -> None:
+    verdict = audit.audit(platform, deep=False)
+    if not verdict.clean or verdict.pending:
+        raise SystemExit(f"The quick audit found differences: {verdict.kinds()}, {verdict.pending} pending.")
+
+
+def _rebuild(projections: Sequence[str], *, in_process: bool) -> float:
+    """Seconds from the creation of the first run to the end of the last."""
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        known = {run.run_id for run in instance.get_runs()}
+        if in_process:
+            _here(instance, projections)
+        else:
+            with ThreadPoolExecutor(len(projections)) as pool:
+                list(pool.map(lambda projection: launch(projection, SHARDS), projections))
+            until_ended(instance, len(known) + len(projections) * len(SHARDS))
+        records = [record for record in instance.get_run_records() if record.dagster_run.run_id not in known]
+        failed = [record.dagster_run.run_id for record in records if record.dagster_run.status is not dg.DagsterRunStatus.SUCCESS]
+        if failed:
+            raise SystemExit(f"{len(failed)} of {len(records)} runs did not succeed: {failed[0]}")
+        return max(record.end_time or 0.0 for record in records) - min(record.create_timestamp.timestamp() for record in records)
+
+
+def _here(instance: Any, projections: Sequence[str]) -> None:
+    from memory_pipelines.definitions import defs
+
+    for projection in projections:
+        job = defs.resolve_job_def(f"rebuild_{projection}")
+        for shard in SHARDS:
+            quiet = {"loggers": {"console": {"config": {"log_level": "ERROR"}}}}
+            job.execute_in_process(instance=instance, partition_key=shard, run_config=quiet)
+
+
+def launch(projection: str, shards: Sequence[str]) -> None:
+    """Launch a backfill as a person would on the command line; each shard becomes a run, and each run a Celery task."""
+    command = [sys.executable, "-m", "dagster", "job", "backfill", "-m", "memory_pipelines.definitions", "-j", f"rebuild_{projection}"]
+    done = subprocess.run([*command, "--partitions", ",".join(shards), "--noprompt"], capture_output=True, text=True, check=False, cwd=ROOT)
+    if done.returncode != 0:
+        raise SystemExit(f"The backfill was not launched: {(done.stderr or done.stdout)[-2000:]}")
+
+
+def until_ended(instance: Any, runs: int) -> None:
+    """Wait until there are `runs` runs, and all have ended."""
+    end = time.monotonic() + LIMIT_SECONDS
+    while len(found := instance.get_runs()) < runs or not all(run.is_finished for run in found):
+        if time.monotonic() > end:
+            raise SystemExit(f"After {LIMIT_SECONDS:.0f} s: {sum(run.is_finished for run in found)} of {runs} runs have ended.")
+        time.sleep(_POLL_SECONDS)
+
+
+@contextmanager
+def _workers(count: int, home: Path) -> Iterator[None]:
+    """So many Celery workers, each of one process that runs one run at a time, and warm."""
+    with workers(count, home):
+        if count:
+            _rebuild(("embeddings",), in_process=False)  # each has loaded the model and opened every store
+        yield
+
+
+@contextmanager
+def workers(count: int, home: Path) -> Iterator[None]:
+    """So many Celery workers in the present environment, until the block ends. Each writes a log in `home`."""
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(DEPLOY / "celery"), str(ROOT)])}
+    command = [sys.executable, "-m", "celery", "-A", "dagster_celery.app", "worker", "--queues", "dagster", "--concurrency", "1"]
+    running = []
+    try:
+        for number in range(count):
+            with (home / f"worker-{number}.log").open("a") as log:
+                named = [*command, "--hostname", f"worker-{number}@%h"]
+                running.append(subprocess.Popen(named, cwd=home, env=env, stdout=log, stderr=log))
+        yield
+    finally:
+        for worker in running:
+            worker.terminate()  # a warm shutdown: the run at hand is finished
+        for worker in running:
+            worker.wait(60)
+
+
+@contextmanager
+def _environment(settings: Settings) -> Iterator[None]:
+    """What the webserver, the daemon and the workers of one deployment share, in this process and its children."""
+    before = dict(os.environ)
+    os.environ.update(environment(settings), MEMORY_EXTRACTOR="none")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """The variables of a deployment on the embedded engines of a home; makes Dagster's database and DAGSTER_HOME."""
+    home = settings.home_path
+    url = embedded.addresses(home).database_url
+    with psycopg.connect(url, autocommit=True) as connection:
+        if connection.execute("select 1 from pg_database where datname = 'dagster'").fetchone() is None:
+            connection.execute("create database dagster")
+    dagster_home = home / "dagster"
+    dagster_home.mkdir(exist_ok=True)
+    shutil.copyfile(DEPLOY / "dagster.celery.yaml", dagster_home / "dagster.yaml")
+    socket = quote(embedded.addresses(home).redis_url.removeprefix("unix://"), safe="/%")
+    return {
+        "MEMORY_HOME": str(home),
+        "DAGSTER_HOME": str(dagster_home),
+        "DAGSTER_POSTGRES_URL": url.replace("postgresql://", "postgresql+psycopg2://", 1).replace("/memory?", "/dagster?", 1),
+        "DAGSTER_CELERY_BROKER": f"redis+socket://{socket}?virtual_host=1",
+    }
