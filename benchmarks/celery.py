@@ -36,6 +36,8 @@ MODES = ("one process", "Celery, one worker", "Celery, two workers")
 WORKLOADS = {"embeddings": ("embeddings",), "graph": ("graph",), "both at once": ("embeddings", "graph")}
 LIMIT_SECONDS = 900.0
 _POLL_SECONDS = 0.2
+_SPACES = 10  # namespaces; an entity belongs to one
+_KINDS = (("Person", 1, 0), ("Works", 7, 3), ("Town", 13, 5))
 
 
 def run(out: Path | None, rounds: int = 3, memories: int = 100_000) -> None:
@@ -83,20 +85,17 @@ def _fill(platform: Platform, home: Path, memories: int) -> str:
     """Memories with three given entities each, from a tenth as many, drained into every projection."""
     platform.record.health()
     platform.graph.prepare()
-    file = home / "memories.jsonl"
+    file, each = home / "memories.jsonl", max(memories // (10 * _SPACES * len(_KINDS)), 3)
     with file.open("w") as lines:
         for number in range(memories):
-            names = [f"{kind} {(number * step + shift) % max(memories // 30, 3)}" for kind, step, shift in _KINDS]
+            names = [f"{kind} {(number // _SPACES * step + shift) % each}" for kind, step, shift in _KINDS]
             text = f"{names[0]} met somebody of {names[1]} in {names[2]}, and they spoke of engine {number}."
             entities = [{"name": name, "type": kind} for name, kind in zip(names, ("person", "organisation", "place"), strict=True)]
-            lines.write(json.dumps({"text": text, "namespace": f"user-{number % 100}", "entities": entities}) + "\n")
+            lines.write(json.dumps({"text": text, "namespace": f"user-{number % _SPACES}", "entities": entities}) + "\n")
     imported = transfer.import_file(platform, file).imported
     done = sync.drain_all(platform)
     _audited(platform)
     return f"{imported:,} memories; " + ", ".join(f"{result.projection} {result.done:,} rows in {result.seconds:.1f} s" for result in done)
-
-
-_KINDS = (("Person", 1, 0), ("Works", 7, 3), ("Town", 13, 5))
 
 
 def _audited(platform: Platform) -> None:
@@ -105,7 +104,7 @@ def _audited(platform: Platform) -> None:
         raise SystemExit(f"The quick audit found differences: {verdict.kinds()}, {verdict.pending} pending.")
 
 
-def _rebuild(projections: Sequence[str], *, in_process: bool) -> float:
+def _rebuild(projections: Sequence[str], *, in_process: bool, shards: Sequence[str] = SHARDS) -> float:
     """Seconds from the creation of the first run to the end of the last."""
     import dagster as dg
 
@@ -115,8 +114,8 @@ def _rebuild(projections: Sequence[str], *, in_process: bool) -> float:
             _here(instance, projections)
         else:
             with ThreadPoolExecutor(len(projections)) as pool:
-                list(pool.map(lambda projection: launch(projection, SHARDS), projections))
-            until_ended(instance, len(known) + len(projections) * len(SHARDS))
+                list(pool.map(lambda projection: launch(projection, shards), projections))
+            until_ended(instance, len(known) + len(projections) * len(shards))
         records = [record for record in instance.get_run_records() if record.dagster_run.run_id not in known]
         failed = [record.dagster_run.run_id for record in records if record.dagster_run.status is not dg.DagsterRunStatus.SUCCESS]
         if failed:
@@ -134,10 +133,11 @@ def _here(instance: Any, projections: Sequence[str]) -> None:
             job.execute_in_process(instance=instance, partition_key=shard, run_config=quiet)
 
 
-def launch(projection: str, shards: Sequence[str]) -> None:
-    """Launch a backfill as a person would on the command line; each shard becomes a run, and each run a Celery task."""
+def launch(projection: str, shards: Sequence[str], *, queue: str = "dagster") -> None:
+    """Launch a backfill as a person would on the command line; each shard becomes a run, and each run a task in a Celery queue."""
     command = [sys.executable, "-m", "dagster", "job", "backfill", "-m", "memory_pipelines.definitions", "-j", f"rebuild_{projection}"]
-    done = subprocess.run([*command, "--partitions", ",".join(shards), "--noprompt"], capture_output=True, text=True, check=False, cwd=ROOT)
+    command += ["--partitions", ",".join(shards), "--tags", json.dumps({"dagster-celery/queue": queue}), "--noprompt"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
     if done.returncode != 0:
         raise SystemExit(f"The backfill was not launched: {(done.stderr or done.stdout)[-2000:]}")
 
@@ -156,15 +156,15 @@ def _workers(count: int, home: Path) -> Iterator[None]:
     """So many Celery workers, each of one process that runs one run at a time, and warm."""
     with workers(count, home):
         if count:
-            _rebuild(("embeddings",), in_process=False)  # each has loaded the model and opened every store
+            _rebuild(("embeddings",), in_process=False, shards=SHARDS[:4])  # each has loaded the model and opened every store
         yield
 
 
 @contextmanager
-def workers(count: int, home: Path) -> Iterator[None]:
-    """So many Celery workers in the present environment, until the block ends. Each writes a log in `home`."""
+def workers(count: int, home: Path, *, queue: str = "dagster") -> Iterator[None]:
+    """So many Celery workers of a queue in the present environment, until the block ends. Each writes a log in `home`."""
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(DEPLOY / "celery"), str(ROOT)])}
-    command = [sys.executable, "-m", "celery", "-A", "dagster_celery.app", "worker", "--queues", "dagster", "--concurrency", "1"]
+    command = [sys.executable, "-m", "celery", "-A", "dagster_celery.app", "worker", "--queues", queue, "--concurrency", "1"]
     running = []
     try:
         for number in range(count):
