@@ -10,8 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -19,18 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
-
-import psycopg
 
 from benchmarks import ground
 from memory_pipelines import embedded, wiring
 from memory_pipelines.config import Settings, load
 from memory_pipelines.services import audit, sync, transfer
 from memory_pipelines.services.platform import Platform
+from tests import celery_runs
 
-ROOT = Path(__file__).parents[1]
-DEPLOY = ROOT / "deploy"
 SHARDS = [f"{shard:02d}" for shard in range(16)]
 MODES = ("one process", "Celery, one worker", "Celery, two workers")
 WORKLOADS = {"embeddings": ("embeddings",), "graph": ("graph",), "both at once": ("embeddings", "graph")}
@@ -114,8 +108,8 @@ def _rebuild(projections: Sequence[str], *, in_process: bool, shards: Sequence[s
             _here(instance, projections)
         else:
             with ThreadPoolExecutor(len(projections)) as pool:
-                list(pool.map(lambda projection: launch(projection, shards), projections))
-            until_ended(instance, len(known) + len(projections) * len(shards))
+                list(pool.map(lambda projection: celery_runs.launch(projection, shards), projections))
+            _until_ended(instance, len(known) + len(projections) * len(shards))
         records = [record for record in instance.get_run_records() if record.dagster_run.run_id not in known]
         failed = [record.dagster_run.run_id for record in records if record.dagster_run.status is not dg.DagsterRunStatus.SUCCESS]
         if failed:
@@ -133,16 +127,7 @@ def _here(instance: Any, projections: Sequence[str]) -> None:
             job.execute_in_process(instance=instance, partition_key=shard, run_config=quiet)
 
 
-def launch(projection: str, shards: Sequence[str], *, queue: str = "dagster") -> None:
-    """Launch a backfill as a person would on the command line; each shard becomes a run, and each run a task in a Celery queue."""
-    command = [sys.executable, "-m", "dagster", "job", "backfill", "-m", "memory_pipelines.definitions", "-j", f"rebuild_{projection}"]
-    command += ["--partitions", ",".join(shards), "--tags", json.dumps({"dagster-celery/queue": queue}), "--noprompt"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
-    if done.returncode != 0:
-        raise SystemExit(f"The backfill was not launched: {(done.stderr or done.stdout)[-2000:]}")
-
-
-def until_ended(instance: Any, runs: int) -> None:
+def _until_ended(instance: Any, runs: int) -> None:
     """Wait until there are `runs` runs, and all have ended."""
     end = time.monotonic() + LIMIT_SECONDS
     while len(found := instance.get_runs()) < runs or not all(run.is_finished for run in found):
@@ -154,57 +139,19 @@ def until_ended(instance: Any, runs: int) -> None:
 @contextmanager
 def _workers(count: int, home: Path) -> Iterator[None]:
     """So many Celery workers, each of one process that runs one run at a time, and warm."""
-    with workers(count, home):
+    with celery_runs.workers(count, home):
         if count:
             _rebuild(("embeddings",), in_process=False, shards=SHARDS[:4])  # each has loaded the model and opened every store
         yield
 
 
 @contextmanager
-def workers(count: int, home: Path, *, queue: str = "dagster") -> Iterator[None]:
-    """So many Celery workers of a queue in the present environment, until the block ends. Each writes a log in `home`."""
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(DEPLOY / "celery"), str(ROOT)])}
-    command = [sys.executable, "-m", "celery", "-A", "dagster_celery.app", "worker", "--queues", queue, "--concurrency", "1"]
-    running = []
-    try:
-        for number in range(count):
-            with (home / f"worker-{number}.log").open("a") as log:
-                named = [*command, "--hostname", f"worker-{number}@%h"]
-                running.append(subprocess.Popen(named, cwd=home, env=env, stdout=log, stderr=log))
-        yield
-    finally:
-        for worker in running:
-            worker.terminate()  # a warm shutdown: the run at hand is finished
-        for worker in running:
-            worker.wait(60)
-
-
-@contextmanager
 def _environment(settings: Settings) -> Iterator[None]:
     """What the webserver, the daemon and the workers of one deployment share, in this process and its children."""
     before = dict(os.environ)
-    os.environ.update(environment(settings), MEMORY_EXTRACTOR="none")
+    os.environ.update(celery_runs.environment(settings), MEMORY_EXTRACTOR="none")
     try:
         yield
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def environment(settings: Settings) -> dict[str, str]:
-    """The variables of a deployment on the embedded engines of a home; makes Dagster's database and DAGSTER_HOME."""
-    home = settings.home_path
-    url = embedded.addresses(home).database_url
-    with psycopg.connect(url, autocommit=True) as connection:
-        if connection.execute("select 1 from pg_database where datname = 'dagster'").fetchone() is None:
-            connection.execute("create database dagster")
-    dagster_home = home / "dagster"
-    dagster_home.mkdir(exist_ok=True)
-    shutil.copyfile(DEPLOY / "dagster.celery.yaml", dagster_home / "dagster.yaml")
-    socket = quote(embedded.addresses(home).redis_url.removeprefix("unix://"), safe="/%")
-    return {
-        "MEMORY_HOME": str(home),
-        "DAGSTER_HOME": str(dagster_home),
-        "DAGSTER_POSTGRES_URL": url.replace("postgresql://", "postgresql+psycopg2://", 1).replace("/memory?", "/dagster?", 1),
-        "DAGSTER_CELERY_BROKER": f"redis+socket://{socket}?virtual_host=1",
-    }

@@ -1,4 +1,4 @@
-"""The diary on engines by URL, all three at once: the record over REST, Neo4j over Bolt, a Redis over TCP; beside the embedded engines.
+"""The demo and the diary on engines by URL, all three at once: REST, Neo4j over Bolt, a Redis over TCP; beside the embedded engines.
 
 The servers are those of the tests: Supabase's light one on the embedded Postgres (needs Node), `scripts/neo4j-server` (needs Java and
 Maven; or NEO4J_TEST_URL, whose data are dropped), a redis-server with a password on the loopback address. All share the cores.
@@ -6,6 +6,10 @@ Maven; or NEO4J_TEST_URL, whose data are dropped), a redis-server with a passwor
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -44,6 +48,9 @@ def run(settings: Settings, out: Path | None, rounds: int = 3) -> None:
 def _round(embedded: Settings, named: Settings, record: supabase_server.Supabase) -> list[dict[str, Any]]:
     with ground.empty(embedded) as platform:
         floors = rest.steps(platform)
+    with ground.empty(embedded):
+        floors["demo, a process from start to end"] = _demo(embedded, {})
+    rest_too = {"MEMORY_SUPABASE_URL": record.url, "MEMORY_SUPABASE_KEY": record.secret_key}
     with ground.empty(named):  # empties Neo4j and Redis, and brings the schema, which REST cannot
         platform = rest.over_rest(named, record)
         try:
@@ -52,6 +59,26 @@ def _round(embedded: Settings, named: Settings, record: supabase_server.Supabase
             ours = rest.steps(platform)
         finally:
             platform.close()
+    with ground.empty(named):
+        ours["demo, a process from start to end"] = _demo(named, rest_too)
     return [
         {"what": name, "seconds by URL": ours[name], "seconds embedded": took, "ratio": took / ours[name]} for name, took in floors.items()
     ]
+
+
+def _demo(settings: Settings, more: dict[str, str]) -> float:
+    """Seconds of `memory-pipelines demo`, whose own audits, quick and deep, must be clean."""
+    urls = {name: getattr(settings, name) for name in ("redis_url", "graph_url", "graph_password")}
+    given = {f"MEMORY_{name.upper()}": value.get_secret_value() for name, value in urls.items() if value is not None}
+    if settings.graph_user is not None:
+        given["MEMORY_GRAPH_USER"] = settings.graph_user
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("MEMORY_", "DAGSTER_"))}
+    env |= {"MEMORY_HOME": str(settings.home_path), **given, **more}
+    command = [sys.executable, "-m", "memory_pipelines.entrypoints.cli", "demo", "--json"]
+    took, done = ground.seconds(lambda: subprocess.run(command, env=env, capture_output=True, text=True, check=False))
+    told = json.loads(done.stdout)
+    if done.returncode != 0 or not all(found["clean"] for found in told["audits"]):
+        raise SystemExit(f"The demo failed with {done.returncode}: {done.stdout[-1000:]} {done.stderr[-1000:]}")
+    if more and told["engines"]:
+        raise SystemExit(f"The demo started {told['engines']} although every URL was set.")
+    return took

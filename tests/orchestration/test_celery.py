@@ -9,9 +9,8 @@ import dagster as dg
 import pytest
 from dagster._core.launcher import WorkerStatus
 
-from benchmarks import celery
 from memory_pipelines import MemoryClient, Settings
-from tests import engines
+from tests import celery_runs, engines
 
 SHARDS = ("03", "11")
 QUEUE = "rebuilds"  # one of its own, as docs/scaling.md advises
@@ -20,7 +19,7 @@ QUEUE = "rebuilds"  # one of its own, as docs/scaling.md advises
 @pytest.fixture
 def deployed(settings: Settings, environment: pytest.MonkeyPatch) -> dict[str, str]:
     """The variables that the launcher and the worker share."""
-    variables = celery.environment(settings)
+    variables = celery_runs.environment(settings)
     for name, value in variables.items():
         environment.setenv(name, value)
     return variables
@@ -36,8 +35,8 @@ def test_a_backfill_is_done_by_a_worker(client: MemoryClient, deployed: dict[str
         client.save(f"Ada Lovelace wrote letter {number} to Charles Babbage.", namespace="celery")
     client.sync()
     assert deployed["DAGSTER_POSTGRES_URL"].startswith("postgresql+psycopg2://")
-    with dg.DagsterInstance.get() as instance, celery.workers(1, tmp_path, queue=QUEUE):
-        celery.launch("graph", SHARDS, queue=QUEUE)
+    with dg.DagsterInstance.get() as instance, celery_runs.workers(1, tmp_path, queue=QUEUE):
+        celery_runs.launch("graph", SHARDS, queue=QUEUE)
         engines.until(ended(instance), f"the worker ends every run; see {tmp_path}", 120)
         runs = instance.get_runs()
         assert [run.status for run in runs] == [dg.DagsterRunStatus.SUCCESS] * len(SHARDS)
