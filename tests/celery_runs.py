@@ -64,8 +64,8 @@ def workers(count: int, home: Path, *, queue: str = "dagster") -> Iterator[None]
     running = []
     try:
         for number in range(count):
-            with (home / f"worker-{number}.log").open("a") as log:
-                named = [*command, "--hostname", f"worker-{number}@%h"]
+            with (home / f"{queue}-{number}.log").open("a") as log:
+                named = [*command, "--hostname", f"{queue}-{number}@%h"]
                 running.append(subprocess.Popen(named, cwd=home, env=env, stdout=log, stderr=log))
         yield
     finally:
