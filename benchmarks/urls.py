@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from pydantic import SecretStr
-
 from benchmarks import ground, rest
 from memory_pipelines import wiring
 from memory_pipelines.config import Settings
@@ -34,23 +32,20 @@ def run(settings: Settings, out: Path | None, rounds: int = 3) -> None:
         pass
     address = wiring.database_url(settings)
     with supabase_server.running(address) as record, engines.neo4j() as graph, redis_servers.server() as stream:
-        named = {
-            "redis_url": SecretStr(f"redis://:{quote(redis_servers.PASSWORD, safe='')}@127.0.0.1:{stream.port}/0"),
-            "graph_url": SecretStr(graph["graph_url"]),
-            "graph_user": graph["graph_user"],
-            "graph_password": SecretStr(graph["graph_password"]),
-        }
-        measured = [_round(settings, settings.model_copy(update=named), record) for _ in range(rounds)]
+        url = f"redis://:{quote(redis_servers.PASSWORD, safe='')}@127.0.0.1:{stream.port}/0"
+        named = {"redis_url": url, **graph}
+        rest_too = {"supabase_url": record.url, "supabase_key": record.secret_key}
+        given = {f"MEMORY_{name.upper()}": str(value) for name, value in (named | rest_too).items()}
+        measured = [_round(settings, engines.settings_for(settings.home_path, **named), record, given) for _ in range(rounds)]
     rows = [sorted(column, key=lambda row: row["ratio"])[len(column) // 2] for column in zip(*measured, strict=True)]
     ground.show(f"By URL (REST, Neo4j, Redis), Pepys: 3,415 entries, median of {rounds} rounds", rows, out)
 
 
-def _round(embedded: Settings, named: Settings, record: supabase_server.Supabase) -> list[dict[str, Any]]:
+def _round(embedded: Settings, named: Settings, record: supabase_server.Supabase, given: dict[str, str]) -> list[dict[str, Any]]:
     with ground.empty(embedded) as platform:
         floors = rest.steps(platform)
     with ground.empty(embedded):
         floors["demo, a process from start to end"] = _demo(embedded, {})
-    rest_too = {"MEMORY_SUPABASE_URL": record.url, "MEMORY_SUPABASE_KEY": record.secret_key}
     with ground.empty(named):  # empties Neo4j and Redis, and brings the schema, which REST cannot
         platform = rest.over_rest(named, record)
         try:
@@ -60,25 +55,21 @@ def _round(embedded: Settings, named: Settings, record: supabase_server.Supabase
         finally:
             platform.close()
     with ground.empty(named):
-        ours["demo, a process from start to end"] = _demo(named, rest_too)
+        ours["demo, a process from start to end"] = _demo(named, given)
     return [
         {"what": name, "seconds by URL": ours[name], "seconds embedded": took, "ratio": took / ours[name]} for name, took in floors.items()
     ]
 
 
-def _demo(settings: Settings, more: dict[str, str]) -> float:
-    """Seconds of `memory-pipelines demo`, whose own audits, quick and deep, must be clean."""
-    urls = {name: getattr(settings, name) for name in ("redis_url", "graph_url", "graph_password")}
-    given = {f"MEMORY_{name.upper()}": value.get_secret_value() for name, value in urls.items() if value is not None}
-    if settings.graph_user is not None:
-        given["MEMORY_GRAPH_USER"] = settings.graph_user
+def _demo(settings: Settings, given: dict[str, str]) -> float:
+    """Seconds of `memory-pipelines demo`, whose own audits, quick and deep, must be clean; `given` are the variables beside the home."""
     env = {name: value for name, value in os.environ.items() if not name.startswith(("MEMORY_", "DAGSTER_"))}
-    env |= {"MEMORY_HOME": str(settings.home_path), **given, **more}
+    env |= {"MEMORY_HOME": str(settings.home_path), **given}
     command = [sys.executable, "-m", "memory_pipelines.entrypoints.cli", "demo", "--json"]
     took, done = ground.seconds(lambda: subprocess.run(command, env=env, capture_output=True, text=True, check=False))
     told = json.loads(done.stdout)
     if done.returncode != 0 or not all(found["clean"] for found in told["audits"]):
         raise SystemExit(f"The demo failed with {done.returncode}: {done.stdout[-1000:]} {done.stderr[-1000:]}")
-    if more and told["engines"]:
+    if given and told["engines"]:
         raise SystemExit(f"The demo started {told['engines']} although every URL was set.")
     return took
