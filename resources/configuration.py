@@ -18,6 +18,17 @@ class DrainConfig(dg.Config):
     )
 
 
+class RebuildConfig(DrainConfig):
+    """How long the drain of a rebuilt shard stays: sixteen runs that each linger for a second would be sixteen seconds."""
+
+    quiet_seconds: float = Field(
+        default=0.0,
+        ge=0,
+        le=300,
+        description="End when nothing was owed for so long. What is saved meanwhile, the queue sensor sees to.",
+    )
+
+
 class AuditConfig(dg.Config):
     """How to look, and whether to mend."""
 
