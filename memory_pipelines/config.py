@@ -20,7 +20,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MEMORY_", env_file=".env", extra="ignore", populate_by_name=True)
 
     home: Path = Field(Path(".memory"), description="Folder of the embedded engines' data and of Dagster's history.")
-    database_url: SecretStr | None = Field(None, description="Postgres 15+ with pgvector, `postgresql://…`. Embedded when empty.")
+    database_url: SecretStr | None = Field(
+        None, description="Postgres 15+ with pgvector, `postgresql://…`, or `memory://`. Embedded when empty."
+    )
     supabase_url: str | None = Field(None, description="Supabase project URL, for the REST transport.")
     supabase_key: SecretStr | None = Field(None, description="Supabase service key, for the REST transport.")
     redis_url: SecretStr | None = Field(
