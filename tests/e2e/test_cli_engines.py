@@ -44,7 +44,7 @@ def test_status_sync_and_audit(cli: Cli, home: Path) -> None:
     differs = cli("audit", "--json")
     assert (differs.code, differs.json["clean"]) == (3, False)
     assert {(item["kind"], item["store"], item["subject"], item["id"]) for item in differs.json["findings"]} >= {
-        ("missing", "graph", "memory", memory_id)
+        ("settled_absent", "graph", "memory", memory_id)
     }
     told = cli("audit", "--deep")
     assert told.code == 3

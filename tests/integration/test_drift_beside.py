@@ -66,14 +66,24 @@ def a_vector_has_too_few_dimensions(world: World) -> list[Found]:
 
 @case
 def a_vector_is_shown_to_another_namespace(world: World) -> list[Found]:
-    return of_vector(world, "edited", "update memory.embeddings set namespace = 'somebody'", world.memory("note-1"))
+    return of_vector(world, "wrong_namespace", "update memory.embeddings set namespace = 'somebody'", world.memory("note-1"))
 
 
 @case
 def a_vector_of_another_generation(world: World) -> list[Found]:
-    id_ = world.memory("note-1")
     change = "update memory.embeddings set generation = generation + 1, indexed = false"
-    return [*of_vector(world, "missing", change, id_), ("orphan", "embeddings", "embedding", f"{id_}#0")]
+    return of_vector(world, "wrong_generation", change, world.memory("note-1"))
+
+
+@case
+def a_vector_of_another_generation_beside_the_right_one(world: World) -> list[Found]:
+    id_ = world.memory("note-1")
+    world.sql.execute(
+        "insert into memory.embeddings (kind, id, passage, generation, version, namespace, v)"
+        " select kind, id, passage, generation + 1, version, namespace, v from memory.embeddings where id = %s",
+        [id_],
+    )
+    return [("wrong_generation", "embeddings", "embedding", f"{id_}#0")]
 
 
 @case
@@ -158,7 +168,7 @@ def a_passage_is_of_an_older_version(world: World) -> list[Found]:
 
 @case
 def a_passage_is_shown_to_another_namespace(world: World) -> list[Found]:
-    return of_passage(world, "edited", "update memory.passages set namespace = 'somebody'")
+    return of_passage(world, "wrong_namespace", "update memory.passages set namespace = 'somebody'")
 
 
 @case

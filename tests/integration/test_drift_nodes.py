@@ -45,7 +45,7 @@ def older(world: World, key: str) -> dict[str, object]:
 def a_memory_is_removed(world: World) -> list[Found]:
     id_ = world.memory("note-3")
     world.cypher(MEMORY + "DETACH DELETE m", id=id_)
-    return [("missing", "graph", "memory", id_), *(("missing", "graph", "mention", name) for name in world.mentions(memory=id_))]
+    return [("settled_absent", "graph", "memory", id_), *(("settled_absent", "graph", "mention", name) for name in world.mentions(memory=id_))]
 
 
 @case
@@ -53,8 +53,8 @@ def a_memory_is_removed_and_its_edges_hang_on_another_node(world: World) -> list
     """The label is gone; node and edges are still there."""
     id_ = world.memory("note-3")
     world.cypher(MEMORY + "REMOVE m:Memory", id=id_)
-    mentions = [("missing", "graph", "mention", name) for name in world.mentions(memory=id_)]
-    return [("missing", "graph", "memory", id_), *mentions, *[("extra", "graph", "mention", "")] * len(mentions)]
+    mentions = [("settled_absent", "graph", "mention", name) for name in world.mentions(memory=id_)]
+    return [("settled_absent", "graph", "memory", id_), *mentions, *[("dangling_edge", "graph", "mention", "")] * len(mentions)]
 
 
 @case
@@ -94,7 +94,7 @@ def a_time_is_edited_and_the_digest_too(world: World) -> list[Found]:
 
 @case(deep=True)
 def a_memory_shows_another_namespace(world: World) -> list[Found]:
-    return of_memory(world, "note-1", "edited", "SET m.namespace = 'somebody'")
+    return of_memory(world, "note-1", "wrong_namespace", "SET m.namespace = 'somebody'")
 
 
 @case(deep=True)
@@ -131,12 +131,12 @@ def a_live_memory_is_marked_as_not_deleted(world: World) -> list[Found]:
 
 @case
 def a_live_memory_becomes_a_tombstone(world: World) -> list[Found]:
-    return of_memory(world, "note-1", "missing", "SET m = {id: $id, revision: m.revision, deleted: true}")
+    return of_memory(world, "note-1", "settled_absent", "SET m = {id: $id, revision: m.revision, deleted: true}")
 
 
 @case
 def a_live_memory_becomes_a_newer_tombstone(world: World) -> list[Found]:
-    return of_memory(world, "note-1", "missing", "SET m = {id: $id, revision: m.revision + 3, deleted: true}")
+    return of_memory(world, "note-1", "settled_absent", "SET m = {id: $id, revision: m.revision + 3, deleted: true}")
 
 
 @case
@@ -245,7 +245,7 @@ def a_memory_whose_id_is_a_number(world: World) -> list[Found]:
 @case
 def a_memory_without_an_id_mentions_somebody(world: World) -> list[Found]:
     world.cypher(ENTITY + "CREATE (:Memory)-[:MENTIONS]->(e)", id=world.entity("Ada"))
-    return [("extra", "graph", "memory", ""), ("extra", "graph", "mention", "")]
+    return [("extra", "graph", "memory", ""), ("dangling_edge", "graph", "mention", "")]
 
 
 @case

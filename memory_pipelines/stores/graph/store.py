@@ -117,10 +117,14 @@ class CypherGraph:
 
     # -- audit -------------------------------------------------------------------------------------------------------
 
-    def sums(self, kind: str, *, buckets: Sequence[int] | None = None) -> list[list[int]]:
-        """`[bucket, count, high, low]` of what is live, or `[bucket, leaf, count, high, low]` within `buckets`."""
-        rows = self._read("audit", f"sums_{kind}") if buckets is None else self._read("audit", f"leaves_{kind}", buckets=list(buckets))
-        places = 1 if buckets is None else 2
+    def sums(self, kind: str, *, buckets: Sequence[int] | None = None, leaves: bool = True) -> list[list[int]]:
+        """`[bucket, count, high, low]` of what is live, or `[bucket, leaf, count, high, low]` within `buckets`; without `leaves`
+        those of `buckets` alone, per bucket."""
+        if buckets is None:
+            rows = self._read("audit", f"sums_{kind}")
+        else:
+            rows = self._read("audit", f"{'leaves' if leaves else 'buckets'}_{kind}", buckets=list(buckets))
+        places = 1 if buckets is None or not leaves else 2
         placed = [row for row in rows if all(type(value) is int for value in row[:places])]  # the rest is nobody's
         return [[round(value) for value in row] for row in placed if 0 <= row[0] < 4096]
 
@@ -131,7 +135,7 @@ class CypherGraph:
         """Live rows as the graph shows them: `{id, props}`, edges with `source` and `target`.
 
         Args:
-            ids: ids of nodes, or `{id, source, target}` of edges; tombstones come too.
+            ids: ids of nodes, or `{id, source, target}` of edges; tombstones come too, and each edge says whether it is `dangling`.
             cells: (bucket, leaf) pairs.
             buckets: first bucket and the one after the last.
             nobodys: at most so many rows that have no bucket.
@@ -145,9 +149,15 @@ class CypherGraph:
         else:
             answer = self._read("audit", f"nobodys_{kind}", limit=nobodys or 1000)
         if kind == "mention":
-            return [{"id": f"{source}:{target}", "source": source, "target": target, "props": props} for source, target, props in answer]
+            return [
+                {"id": f"{source}:{target}", "source": source, "target": target, "props": props, "dangling": rest == [1]}
+                for source, target, props, *rest in answer
+            ]
         if kind == "relation":
-            return [{"id": id_, "source": source, "target": target, "props": props} for id_, source, target, props in answer]
+            return [
+                {"id": id_, "source": source, "target": target, "props": props, "dangling": rest == [1]}
+                for id_, source, target, props, *rest in answer
+            ]
         return [{"id": id_, "props": props} for id_, props in answer]
 
     def counts(self) -> dict[str, int]:

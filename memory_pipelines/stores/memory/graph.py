@@ -215,14 +215,14 @@ class MemoryGraph:
 
     # -- audit -------------------------------------------------------------------------------------------------------
 
-    def sums(self, kind: str, *, buckets: Sequence[int] | None = None) -> list[list[int]]:
+    def sums(self, kind: str, *, buckets: Sequence[int] | None = None, leaves: bool = True) -> list[list[int]]:
         """See `CypherGraph.sums`."""
         wanted = None if buckets is None else set(buckets)
         totals: dict[tuple[Any, ...], list[int]] = {}
         with self._held.lock:
             for place, props in self._live(kind):
                 bucket, leaf = place.get("bucket"), place.get("leaf")
-                key: tuple[Any, ...] = (bucket,) if wanted is None else (bucket, leaf)
+                key: tuple[Any, ...] = (bucket,) if wanted is None or not leaves else (bucket, leaf)
                 if not all(type(part) is int for part in key) or not 0 <= key[0] < 4096:
                     continue  # nobody's
                 if wanted is not None and bucket not in wanted:
@@ -283,12 +283,17 @@ class MemoryGraph:
                     and edge.target.id == wanted["target"]
                     and (kind == "mention" or edge.props.get("id") == wanted["id"])
                 ):
-                    found.append(_edge(kind, edge, label))
+                    stands = _stands(edge.source, label) and _stands(edge.target, "Entity")
+                    found.append({**_edge(kind, edge, label), "dangling": not stands})
         return found
 
 
 def _fresh(held_revision: int, row: Row) -> bool:
     return bool(held_revision <= row["revision"] or held_revision == row["expect"])
+
+
+def _stands(node: Node, label: str) -> bool:
+    return node.label == label and live(node.props)
 
 
 def _known(node: Node) -> bool:
