@@ -67,7 +67,9 @@ def two_mentions_swap_their_digests(world: World) -> list[Found]:
 @case(deep=True)
 def a_mention_points_to_somebody_else(world: World) -> list[Found]:
     memory, dan = world.memory("note-0"), world.entity("Dan")
-    moved = of_mention(world, "settled_absent", "MATCH (o:Entity {id: $dan}) CREATE (m)-[other:MENTIONS]->(o) SET other = n DELETE n", dan=dan)
+    moved = of_mention(
+        world, "settled_absent", "MATCH (o:Entity {id: $dan}) CREATE (m)-[other:MENTIONS]->(o) SET other = n DELETE n", dan=dan
+    )
     return [*moved, ("extra", "graph", "mention", f"{memory}:{dan}")]
 
 

@@ -111,7 +111,10 @@ def _chosen(world: World, dice: random.Random) -> Iterator[Callable[[], list[Fou
     def removed() -> list[Found]:
         id_ = first.pop()
         world.cypher("MATCH (m:Memory {id: $id}) DETACH DELETE m", id=id_)
-        return [("settled_absent", "graph", "memory", id_), *(("settled_absent", "graph", "mention", name) for name in world.mentions(memory=id_))]
+        return [
+            ("settled_absent", "graph", "memory", id_),
+            *(("settled_absent", "graph", "mention", name) for name in world.mentions(memory=id_)),
+        ]
 
     def unledgered() -> list[Found]:
         id_ = first.pop()

@@ -45,7 +45,10 @@ def older(world: World, key: str) -> dict[str, object]:
 def a_memory_is_removed(world: World) -> list[Found]:
     id_ = world.memory("note-3")
     world.cypher(MEMORY + "DETACH DELETE m", id=id_)
-    return [("settled_absent", "graph", "memory", id_), *(("settled_absent", "graph", "mention", name) for name in world.mentions(memory=id_))]
+    return [
+        ("settled_absent", "graph", "memory", id_),
+        *(("settled_absent", "graph", "mention", name) for name in world.mentions(memory=id_)),
+    ]
 
 
 @case
