@@ -288,7 +288,7 @@ class Finding:
         id: id of the subject; of an edge, its own id; of a passage, `memory-id#ordinal`.
         expected, actual: both sides' values, as far as they differ.
         hint: what a repair needs beside the id (endpoints of an edge, the revision seen, the memory that owns it).
-        since: when an audit first saw this row differ, as far back as stored verdicts tell.
+        since: when an audit first saw this row differ, as far back as stored verdicts tell; this one, where it is new.
         last_write: of its owner in the record: `{version, revision, at}`.
         last_settlement: what the ledger says: `{projection, revision, version, marker, at}`.
     """

@@ -36,7 +36,8 @@ def test_status_sync_and_audit(cli: Cli, home: Path) -> None:
     clean = cli("audit", "--json")
     assert clean.code == 0, clean.out
     assert set(clean.json) == {
-        "clean", "mode", "checked", "pending", "findings", "seconds", "counts", "more", "bytes", "paused_seconds", "resumed", "started_at", "at",
+        "clean", "mode", "checked", "pending", "findings", "seconds", "counts", "more", "bytes", "paused_seconds", "resumed",
+        "started_at", "at",
     }  # fmt: skip
     assert clean.json["bytes"] > 100
     assert (clean.json["clean"], clean.json["mode"], clean.json["findings"], clean.json["pending"]) == (True, "quick", [], 0)

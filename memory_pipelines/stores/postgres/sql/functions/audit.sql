@@ -383,7 +383,7 @@ begin
       'last_write', case when t.id is not null then jsonb_build_object('version', t.version, 'revision', t.revision, 'at', t.at) end,
       'last_settlement', case when s.id is not null then jsonb_build_object('projection', s.projection, 'revision', s.settled_revision,
         'version', s.settled_version, 'marker', s.settled_marker, 'at', s.settled_at) end,
-      'since', e.since) order by w.n), '[]')
+      'since', coalesce(e.since, clock_timestamp())) order by w.n), '[]')
   into result
   from wanted w
   left join written t on t.kind = w.kind and t.id = w.owner
