@@ -48,7 +48,8 @@ def consistency_audit(config: AuditConfig, platform: PlatformResource) -> dg.Mat
     """Are graph and vectors equal to the record? A difference is *pending* (owed for less than the sync budget) or *drift*, named by row.
 
     **Incremental** looks at what was written since the last audit; **quick** compares the digests of every bucket and finds what is
-    missing, stale, ahead, extra or there twice; **deep** compares every property and edge, also finds what was edited, and can be resumed. **Repair** owes the differing rows again, drains, and audits once more. Every verdict is kept.
+    missing, stale, ahead, extra or there twice; **deep** compares every property and edge, also finds what was edited, and can be resumed.
+    **Repair** owes the differing rows again, drains, and audits once more. Every verdict is kept.
     """
     looked = {"deep": config.deep, "incremental": config.incremental, "resume": config.resume, "repair": config.repair}
     verdict = audit.audit(platform.get(), **looked)

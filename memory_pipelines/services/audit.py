@@ -47,12 +47,14 @@ def audit(
     mode: Mode = "deep" if deep else "incremental" if incremental else "quick"
     verdict = _keep(platform, look(platform, mode, resume=resume and deep, on_progress=on_progress), 0)
     repaired = 0
-    while repair and not verdict.clean:  # again while a verdict could not hold all that it counted
-        rows, more = repairs(verdict.findings), verdict.more
+    while (
+        repair and not verdict.clean
+    ):  # again while that helps: a verdict may not hold all that it counted, or one repair show what is next
+        rows, differing = repairs(verdict.findings), sum(verdict.counts.values())
         repaired += sum(platform.record.owe(rows[start : start + _PAGE]) for start in range(0, len(rows), _PAGE))
         sync.drain_all(platform)
         verdict = _keep(platform, look(platform, "deep" if deep else "quick", on_progress=on_progress), repaired)
-        if not 0 < more > verdict.more:
+        if sum(verdict.counts.values()) >= differing:
             break
     return verdict
 
@@ -74,6 +76,8 @@ def repairs(findings: Sequence[Finding]) -> list[dict[str, Any]]:
         row = rows.setdefault(subject, dict(zip(("projection", "kind", "id"), subject, strict=True)))
         if finding.store == "passages":
             row["hint"] = {"recut": True}
+        elif finding.kind == "duplicate_node":
+            row["hint"] = {"copies": True}
         elif subject[:2] == ("graph", "relation") and "source" in hint:
             row.setdefault("hint", {}).setdefault("edges", []).append([hint["source"], hint["target"], hint.get("revision")])
         elif finding.store == "graph" and finding.subject != "mention" and "revision" in hint:

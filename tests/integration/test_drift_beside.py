@@ -228,3 +228,30 @@ def a_row_is_parked(world: World) -> list[Found]:
     world.platform.record.owe([{"projection": "embeddings", "kind": "entity", "id": ada}])
     world.sql.execute("update memory.ledger set parked_at = now(), attempts = 5, last_error = 'hm' where owed_number is not null")
     return [("parked", "ledger", "entity", ada)]
+
+
+@case
+def a_ledger_row_is_left_without_its_subject(world: World) -> list[Found]:
+    """The record never held these, and the ledger says that they were shown."""
+    claimed = [
+        ("graph", "memory", unknown()),
+        ("embeddings", "entity", unknown()),
+        ("graph", "relation", unknown()),
+        ("entities", "memory", unknown()),
+    ]
+    for projection, kind, id_ in claimed:
+        world.sql.execute(
+            "insert into memory.ledger (projection, kind, id, settled_revision, settled_version, settled_at) values (%s, %s, %s, 1, 1, now())",
+            [projection, kind, id_],
+        )
+    return [("without_subject", "ledger", kind, id_) for _, kind, id_ in claimed]
+
+
+@case
+def a_memory_vanishes_from_the_record_itself(world: World) -> list[Found]:
+    """Nobody forgot it: its row, passages and links were deleted by hand. Every store still shows it."""
+    id_ = world.memory("plain")
+    for table, column in (("memories", "id"), ("passages", "memory_id"), ("history", "memory_id")):
+        world.sql.execute(f"delete from memory.{table} where {column} = %s", [id_])
+    beside = [("orphan", "embeddings", "embedding", f"{id_}#0"), ("extra", "graph", "memory", id_)]
+    return [*beside, *[("without_subject", "ledger", "memory", id_)] * 3]

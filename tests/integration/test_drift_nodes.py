@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from redis import ResponseError
 
 from memory_pipelines.domain.errors import Refused
 from tests.integration import drift
@@ -267,3 +270,41 @@ def the_ghost_of_a_forgotten_memory_from_the_future(world: World) -> list[Found]
         "MATCH (e:Entity {id: $ada}) MERGE (m:Memory {id: $id}) SET m = $props CREATE (m)-[:MENTIONS]->(e)", id=id_, props=props, ada=ada
     )
     return [("extra", "graph", "memory", id_), ("extra", "graph", "mention", f"{id_}:{ada}")]
+
+
+# -- what only the ledger tells apart, and what no constraint prevents ----------------------------------------------------
+
+
+@case
+def a_memory_that_the_ledger_does_not_say_was_settled(world: World) -> list[Found]:
+    """Its mentions hang on the same debt."""
+    id_ = world.memory("note-4")
+    world.cypher(MEMORY + "DETACH DELETE m", id=id_)
+    settled = "settled_revision = null, settled_version = null, settled_marker = null, settled_at = null"
+    world.sql.execute(f"update memory.ledger set {settled} where projection = 'graph' and id = %s", [id_])
+    return [("missing", "graph", "memory", id_), *(("missing", "graph", "mention", name) for name in world.mentions(memory=id_))]
+
+
+@case
+def a_memory_is_there_twice(world: World) -> list[Found]:
+    id_ = world.memory("note-3")
+    without_constraint(world, "Memory")
+    world.cypher(MEMORY + "WITH properties(m) AS props CREATE (again:Memory) SET again = props", id=id_)
+    return [("duplicate_node", "graph", "memory", id_)]
+
+
+@case
+def an_entity_is_there_thrice_and_its_edges_hang_on_a_copy(world: World) -> list[Found]:
+    """The copy that stays need not be the one that has the edges: what is missing then is put right by a second look."""
+    ada, plain = world.entity("Ada"), world.memory("plain")
+    without_constraint(world, "Entity")
+    world.cypher("MATCH (e:Entity {id: $id}) WITH properties(e) AS p CREATE (a:Entity), (b:Entity) SET a = p SET b = p", id=ada)
+    world.cypher("MATCH (m:Memory {id: $m}) MATCH (e:Entity {id: $e}) CREATE (m)-[:MENTIONS]->(e)", m=plain, e=ada)
+    return [("duplicate_node", "graph", "entity", ada), ("extra", "graph", "mention", f"{plain}:{ada}")]
+
+
+def without_constraint(world: World, label: str) -> None:
+    """A graph in which somebody else has dropped the uniqueness of ids."""
+    graph = world.graph._graph()  # type: ignore[attr-defined]  # FalkorDB's own client
+    with suppress(ResponseError):  # another case has done it
+        graph.drop_node_unique_constraint(label, "id")

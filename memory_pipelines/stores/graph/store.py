@@ -55,14 +55,15 @@ class CypherGraph:
         """Apply a batch of one kind as one statement under the marker.
 
         Args:
-            kind: `memory`, `entity`, `relation`, `buried_relation` or `strays`.
+            kind: `memory`, `entity`, `relation`, `buried_relation`, `strays`, `copies_memory` or `copies_entity`.
             rows: `{id, revision, expect, props, mentions? | source?, target?}`; `expect` is -2 or the revision a repair saw.
             claim, issued, settled: of the claim that the rows came with.
 
         Returns:
             `marker` None when the marker refused the batch and nothing was written.
         """
-        name = {"buried_relation": "bury_relation", "strays": "remove_strays"}.get(kind, f"apply_{kind}")
+        name = f"remove_{kind}" if kind.startswith(("copies", "strays")) else f"apply_{kind}"
+        name = "bury_relation" if kind == "buried_relation" else name
         parameters = {"rows": list(rows), "claim": claim, "issued": issued, "settled": settled}
         answer = self._transport.run(statements("batches")[name], parameters, write=True)
         if not answer:

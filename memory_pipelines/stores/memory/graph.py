@@ -57,6 +57,7 @@ class MemoryGraph:
         write: dict[str, Callable[[Row], bool]] = {
             "memory": self._apply_memory, "entity": self._apply_entity, "relation": self._apply_relation,
             "buried_relation": self._bury_relation, "strays": self._remove_strays,
+            "copies_memory": lambda row: self._remove_copies("Memory", row), "copies_entity": lambda row: self._remove_copies("Entity", row),
         }  # fmt: skip
         with self._held.lock:
             marker = self._held.marker
@@ -168,6 +169,11 @@ class MemoryGraph:
         for label in _LABELS.values():
             for node in [node for node in self._held.nodes(label) if not named(node.id)]:
                 self._held.drop(node)
+        return True
+
+    def _remove_copies(self, label: str, row: Row) -> bool:
+        for node in [node for node in self._held.nodes(label) if node.id == row["id"]][1:]:
+            self._held.drop(node)
         return True
 
     def _between(self, source: str, target: str, id_: str) -> list[Edge]:
