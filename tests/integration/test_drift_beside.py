@@ -241,7 +241,8 @@ def a_ledger_row_is_left_without_its_subject(world: World) -> list[Found]:
     ]
     for projection, kind, id_ in claimed:
         world.sql.execute(
-            "insert into memory.ledger (projection, kind, id, settled_revision, settled_version, settled_at) values (%s, %s, %s, 1, 1, now())",
+            "insert into memory.ledger (projection, kind, id, settled_revision, settled_version, settled_at)"
+            " values (%s, %s, %s, 1, 1, now())",
             [projection, kind, id_],
         )
     return [("without_subject", "ledger", kind, id_) for _, kind, id_ in claimed]

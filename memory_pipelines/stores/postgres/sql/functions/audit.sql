@@ -277,8 +277,10 @@ begin
     if r.round is not null then
       return to_jsonb(r) || jsonb_build_object('resumed', true, 'base', null);
     end if;
-    delete from memory.audit_rounds where mode = 'deep';
-    insert into memory.audit_rounds (mode, marker) values ('deep', present) returning * into r;
+    insert into memory.audit_rounds (mode, marker) values ('deep', present)
+    on conflict (mode) do update
+      set round = default, marker = excluded.marker, started_at = clock_timestamp(), at = clock_timestamp(), step = null, place = null, tally = '{}', findings = '[]'
+    returning * into r;
     return to_jsonb(r) || jsonb_build_object('resumed', false, 'base', null);
   end if;
   if p ->> 'mode' = 'incremental' then
@@ -362,21 +364,27 @@ begin
       select *, row_number() over (partition by mode order by id desc) as n from memory.verdicts where id > (select max(id) - 1000 from memory.verdicts)
     ) v where v.n <= 3
   ), named as (
-    select l.id as verdict, l.mode, l.at, x.store, x.subject, x.id, x.projection, x.since
+    select l.id as verdict, l.mode, l.at, x.kind, x.store, x.subject, x.id, x.projection, x.since
     from looks l, lateral (
-      select f ->> 'store' as store, f ->> 'subject' as subject, f ->> 'id' as id, coalesce(f -> 'hint' ->> 'projection', '') as projection,
+      select f ->> 'kind' as kind, f ->> 'store' as store, f ->> 'subject' as subject, f ->> 'id' as id, coalesce(f -> 'hint' ->> 'projection', '') as projection,
         (f ->> 'since')::timestamptz as since
       from jsonb_array_elements(l.findings) f
     ) x
+  ), quickly as (  -- rows that a quick audit has named: the next one that does not name them has seen them in step
+    select distinct kind, store, subject, id, projection from named where mode = 'quick'
+  ), absent as (  -- (named row, later verdict that did not name it)
+    select distinct m.verdict, m.store, m.subject, m.id, m.projection
+    from named m
+    join looks c on c.id > m.verdict and c.more = 0 and c.mode in ('deep', 'quick')
+    left join named o on o.verdict = c.id and o.store = m.store and o.subject = m.subject and o.id = m.id and o.projection = m.projection
+    left join quickly q on q.kind = m.kind and q.store = m.store and q.subject = m.subject and q.id = m.id and q.projection = m.projection
+    where o.id is null and (c.mode = 'deep' or m.mode <> 'deep' or q.id is not null)
   ), seen as (
     select w.n, min(coalesce(m.since, m.at)) as since
     from wanted w
     join named m on m.store = w.store and m.subject = w.subject and m.id = w.id and m.projection = case w.store when 'ledger' then w.projection else '' end
-    where not exists (
-      select from looks c
-      where c.id > m.verdict and c.more = 0 and (c.mode = 'deep' or (c.mode = 'quick' and m.mode <> 'deep'))
-        and not exists (select from named o where o.verdict = c.id and o.store = m.store and o.subject = m.subject and o.id = m.id and o.projection = m.projection)
-    )
+    left join absent a on a.verdict = m.verdict and a.store = m.store and a.subject = m.subject and a.id = m.id and a.projection = m.projection
+    where a.id is null
     group by w.n
   )
   select coalesce(jsonb_agg(jsonb_build_object(
