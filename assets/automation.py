@@ -45,9 +45,18 @@ sync_everything = _asset_job(
     "memories", *PROJECTIONS.values(), "consistency_audit",
     description="The whole chain once, on demand: measure the record, drain each projection, audit.",
 )  # fmt: skip
+audit_incremental = _asset_job(
+    "audit_incremental",
+    "memories", "consistency_audit",
+    description="Measure the record; compare the digests of what was written since the last audit.",
+    config={"consistency_audit": AuditConfig(incremental=True)},
+)  # fmt: skip
 audit_quick = _asset_job("audit_quick", "memories", "consistency_audit", description="Measure the record; compare digests in every store.")
 audit_deep = _asset_job(
-    "audit_deep", "consistency_audit", description="Compare every property and edge.", config={"consistency_audit": AuditConfig(deep=True)}
+    "audit_deep",
+    "consistency_audit",
+    description="Compare every property and edge; an audit that was interrupted goes on where it stopped.",
+    config={"consistency_audit": AuditConfig(deep=True, resume=True)},
 )
 audit_repair = _asset_job(
     "audit_repair",
@@ -96,12 +105,13 @@ def _schedule(name: str, job: AssetJob | dg.JobDefinition, cron: str) -> dg.Sche
 
 
 JOBS = [
-    *SYNC_JOBS.values(), sync_everything, audit_quick, audit_deep, audit_repair, maintenance,
+    *SYNC_JOBS.values(), sync_everything, audit_incremental, audit_quick, audit_deep, audit_repair, maintenance,
     rebuild.rebuild_entities, rebuild.rebuild_embeddings, rebuild.rebuild_graph,
 ]  # fmt: skip
 SENSORS = [*(_queue_sensor(projection) for projection in PROJECTIONS), repair_after_failed_audit, run_failure]
 SCHEDULES = [
-    _schedule("audit_hourly", audit_quick, "17 * * * *"),
+    _schedule("audit_hourly", audit_incremental, "17 * * * *"),
+    _schedule("audit_daily", audit_quick, "40 2 * * *"),  # full, whatever the hourly ones saw
     _schedule("audit_weekly", audit_deep, "30 4 * * 0"),
     _schedule("maintenance_nightly", maintenance, "0 3 * * *"),
 ]

@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     passage_chars: int = Field(400, ge=80, le=8000, description="About how many characters a passage holds.")
     text_limit: int = Field(100_000, ge=1, description="Most characters a memory's text may have.")
     sync_budget_seconds: float = Field(30.0, gt=0, description="How long a change may be owed before it counts as late.")
+    audit_pause_seconds: float = Field(
+        60.0, ge=0, description="How long an audit stands aside in all while a drain is behind its budget; it then goes on all the same."
+    )
     batch_rows: int = Field(1000, ge=1, le=5000, description="Rows per graph batch and per claim.")
     lease_seconds: float = Field(
         30.0, gt=0, description="How long a drain that gives no sign keeps its projection; after a crash, the next one waits so long."

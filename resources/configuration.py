@@ -35,6 +35,10 @@ class AuditConfig(dg.Config):
     deep: bool = Field(
         default=False, description="Compare every property and edge, instead of trusting stored digests. Also finds edited rows."
     )
+    incremental: bool = Field(
+        default=False, description="Look only at what was written since the last audit, and at what that one found. Not with `deep`."
+    )
+    resume: bool = Field(default=False, description="Go on with the deep audit that was interrupted, if there is one.")
     repair: bool = Field(default=False, description="Owe again what differs, drain it, and audit once more.")
 
 

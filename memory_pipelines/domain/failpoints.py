@@ -23,6 +23,8 @@ POINTS = frozenset({
     "graph.lost_owed",  # after a rollback: what was lost is owed again, the counter is still below
     "graph.dropping",  # a first page of the graph is deleted, the marker still forbids every batch
     "graph.settled",  # settled, nothing is acknowledged
+    "audit.page",  # a page of a deep audit is looked at, and where to go on is kept
+    "audit.kept",  # the verdict is kept, nobody has been told
 })  # fmt: skip
 
 _name, _, _times = os.environ.get("MEMORY_FAILPOINT", "").partition(":")

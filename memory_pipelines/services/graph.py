@@ -14,8 +14,8 @@ from memory_pipelines.domain.models import Claim, Owed
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.projection import Batch, MarkerMoved, Settle, Stored, failure
 
-# Entities before the memories and relations that point at them.
-ORDER = ("entity", "memory", "relation", "buried_relation", "strays")
+# Copies of a node before it is applied; entities before the memories and relations that point at them.
+ORDER = ("copies_entity", "copies_memory", "entity", "memory", "relation", "buried_relation", "strays")
 _NOTHING = -2  # no revision: nothing that a repair has seen
 _NEVER = 2**53 - 1  # a fence that no claim reaches
 _OFFERS = 5  # times a batch is offered while other workers make newer claims
@@ -201,10 +201,16 @@ def _targets(row: Owed) -> list[dict[str, Any]]:
     props = tomb if state["deleted"] else dict(state["props"])
     if row.kind == "stray":
         return [{"target": "strays", "owed": row, "write": base | {"revision": 0}}]
+    copies = (
+        [{"target": f"copies_{row.kind}", "owed": row, "write": base}] if hint.get("copies") and row.kind in ("memory", "entity") else []
+    )
     if row.kind == "memory":
-        return [{"target": "memory", "owed": row, "write": base | {"props": props, "mentions": mentions(state.get("mentions", ""))}}]
+        return [
+            *copies,
+            {"target": "memory", "owed": row, "write": base | {"props": props, "mentions": mentions(state.get("mentions", ""))}},
+        ]
     if row.kind == "entity":
-        return [{"target": "entity", "owed": row, "write": base | {"props": props}}]
+        return [*copies, {"target": "entity", "owed": row, "write": base | {"props": props}}]
     here = (state.get("source"), state.get("target"))
     edges = {(source, target): revision for source, target, revision in hint.get("edges", ())}
     writes = []

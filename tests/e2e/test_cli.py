@@ -18,7 +18,7 @@ from tests.e2e.command import COMMAND, ROOT, Cli, Warm, environment, runner, spa
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
 EXPECTED = {
     "demo", "dev", "up", "down", "import", "export", "save", "get", "list", "search", "update", "forget", "history", "related",
-    "status", "sync", "rebuild", "audit", "doctor", "migrate",
+    "status", "sync", "rebuild", "audit", "explain", "doctor", "migrate",
 }  # fmt: skip
 
 

@@ -35,7 +35,11 @@ def test_status_sync_and_audit(cli: Cli, home: Path) -> None:
 
     clean = cli("audit", "--json")
     assert clean.code == 0, clean.out
-    assert set(clean.json) == {"clean", "mode", "checked", "pending", "findings", "seconds"}
+    assert set(clean.json) == {
+        "clean", "mode", "checked", "pending", "findings", "seconds", "counts", "more", "bytes", "paused_seconds", "resumed",
+        "started_at", "at",
+    }  # fmt: skip
+    assert clean.json["bytes"] > 100
     assert (clean.json["clean"], clean.json["mode"], clean.json["findings"], clean.json["pending"]) == (True, "quick", [], 0)
     assert clean.json["checked"]["memory"] > 0
     assert cli("audit", "--deep", "--json").json["mode"] == "deep"
@@ -44,11 +48,19 @@ def test_status_sync_and_audit(cli: Cli, home: Path) -> None:
     differs = cli("audit", "--json")
     assert (differs.code, differs.json["clean"]) == (3, False)
     assert {(item["kind"], item["store"], item["subject"], item["id"]) for item in differs.json["findings"]} >= {
-        ("missing", "graph", "memory", memory_id)
+        ("settled_absent", "graph", "memory", memory_id)
     }
     told = cli("audit", "--deep")
     assert told.code == 3
-    assert "in the record, but not here" in told.out
+    assert "in the record, settled by the ledger, but not here" in told.out
+    listed = cli("audit", "--history", "--json").json["verdicts"]
+    assert [(one["mode"], one["clean"]) for one in listed[:3]] == [("deep", False), ("quick", False), ("deep", True)]
+    assert "settled_absent" in cli("audit", "--history").out
+    explained = cli("explain", memory_id, "--json").json
+    assert (explained["kind"], explained["stores"]["graph"]) == ("memory", [])
+    assert explained["finding"]["findings"][0]["kind"] == "settled_absent"
+    assert "named by an audit" in cli("explain", memory_id).out
+    assert cli("audit", "--incremental", "--json").json["mode"] == "incremental"
     repaired = cli("audit", "--repair", "--json")
     assert (repaired.code, repaired.json["clean"]) == (0, True)
     assert "Clean" in cli("audit", "--deep").out

@@ -79,7 +79,9 @@ def test_the_public_names_are_these() -> None:
 
 
 SIGNATURES = {
-    "audit": "deep repair",
+    "audit": "deep repair incremental resume",
+    "audits": "limit",
+    "explain": "id text",
     "close": "",
     "forget": "id key namespace wait timeout",
     "from_env": "settings",

@@ -57,6 +57,7 @@ class MemoryGraph:
         write: dict[str, Callable[[Row], bool]] = {
             "memory": self._apply_memory, "entity": self._apply_entity, "relation": self._apply_relation,
             "buried_relation": self._bury_relation, "strays": self._remove_strays,
+            "copies_memory": lambda row: self._remove_copies("Memory", row), "copies_entity": lambda row: self._remove_copies("Entity", row),
         }  # fmt: skip
         with self._held.lock:
             marker = self._held.marker
@@ -170,6 +171,11 @@ class MemoryGraph:
                 self._held.drop(node)
         return True
 
+    def _remove_copies(self, label: str, row: Row) -> bool:
+        for node in [node for node in self._held.nodes(label) if node.id == row["id"]][1:]:
+            self._held.drop(node)
+        return True
+
     def _between(self, source: str, target: str, id_: str) -> list[Edge]:
         """Relations with this id from an entity to whatever node has the target's id."""
         node = self._held.find("Entity", source)
@@ -215,14 +221,14 @@ class MemoryGraph:
 
     # -- audit -------------------------------------------------------------------------------------------------------
 
-    def sums(self, kind: str, *, buckets: Sequence[int] | None = None) -> list[list[int]]:
+    def sums(self, kind: str, *, buckets: Sequence[int] | None = None, leaves: bool = True) -> list[list[int]]:
         """See `CypherGraph.sums`."""
         wanted = None if buckets is None else set(buckets)
         totals: dict[tuple[Any, ...], list[int]] = {}
         with self._held.lock:
             for place, props in self._live(kind):
                 bucket, leaf = place.get("bucket"), place.get("leaf")
-                key: tuple[Any, ...] = (bucket,) if wanted is None else (bucket, leaf)
+                key: tuple[Any, ...] = (bucket,) if wanted is None or not leaves else (bucket, leaf)
                 if not all(type(part) is int for part in key) or not 0 <= key[0] < 4096:
                     continue  # nobody's
                 if wanted is not None and bucket not in wanted:
@@ -283,12 +289,17 @@ class MemoryGraph:
                     and edge.target.id == wanted["target"]
                     and (kind == "mention" or edge.props.get("id") == wanted["id"])
                 ):
-                    found.append(_edge(kind, edge, label))
+                    stands = _stands(edge.source, label) and _stands(edge.target, "Entity")
+                    found.append({**_edge(kind, edge, label), "dangling": not stands})
         return found
 
 
 def _fresh(held_revision: int, row: Row) -> bool:
     return bool(held_revision <= row["revision"] or held_revision == row["expect"])
+
+
+def _stands(node: Node, label: str) -> bool:
+    return node.label == label and live(node.props)
 
 
 def _known(node: Node) -> bool:
