@@ -6,16 +6,17 @@ It has no side effect but the stored verdict, trusts no status of the pipeline, 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from types import NoneType
 from typing import Any, Literal
 
 from memory_pipelines.domain.models import Finding, Verdict, as_json
-from memory_pipelines.services import comparison, sync
+from memory_pipelines.services import comparison
+from memory_pipelines.services import repair as repair_service
 from memory_pipelines.services.platform import Platform
 
 _KEPT = 1000  # findings stored with a verdict
-_PAGE = 5000  # memories and entities a page of the embeddings' audit; rows owed in one call
+_PAGE = 5000  # memories and entities a page of the embeddings' audit
 # Strings of a finding that are kept with a verdict.
 _OURS = {"id", "namespace", "source", "target", "projection", "owed_since", "owner", "owner_kind"}
 
@@ -39,9 +40,7 @@ def audit(platform: Platform, *, deep: bool = False, repair: bool = False, on_pr
     if not repair or verdict.clean:
         return _keep(platform, verdict, 0)
     _keep(platform, verdict, 0)
-    rows = repairs(verdict.findings)
-    repaired = sum(platform.record.owe(rows[start : start + _PAGE]) for start in range(0, len(rows), _PAGE))
-    sync.drain_all(platform)
+    repaired = repair_service.owe(platform, verdict.findings)
     return _keep(platform, _look(platform, deep, on_progress), repaired)
 
 
@@ -96,42 +95,6 @@ def _embeddings(platform: Platform) -> tuple[list[Finding], int, int]:
         after = page["next"]
         if after is None:
             return findings, passages, vectors
-
-
-def repairs(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """The ledger rows that put findings right: one path into every projection, one row a subject whatever was found of it.
-
-    A target ahead of the record, or unknown to it, is overwritten only while it still shows the revision that was seen.
-    """
-    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for finding in findings:
-        hint = finding.hint
-        subject = _owed(finding)
-        row = rows.setdefault(subject, dict(zip(("projection", "kind", "id"), subject, strict=True)))
-        if finding.store == "passages":
-            row["hint"] = {"recut": True}
-        elif subject[:2] == ("graph", "relation") and "source" in hint:
-            row.setdefault("hint", {}).setdefault("edges", []).append([hint["source"], hint["target"], hint.get("revision")])
-        elif finding.store == "graph" and finding.subject != "mention" and "revision" in hint:
-            row |= {"forced": hint["revision"]} if _is_revision(hint["revision"]) else {"hint": {"seen": hint["revision"]}}
-    return list(rows.values())
-
-
-def _owed(finding: Finding) -> tuple[str, str, str]:
-    """Which ledger row puts a finding right."""
-    hint = finding.hint
-    if finding.store in ("embeddings", "passages"):
-        return ("embeddings", hint["owner_kind"], hint["owner"])
-    if finding.store == "ledger":
-        return (hint["projection"], finding.subject, finding.id)
-    if hint.get("stray"):
-        return ("graph", "stray", "strays")
-    return ("graph", "memory", hint["source"]) if finding.subject == "mention" else ("graph", finding.subject, finding.id)
-
-
-def _is_revision(seen: Any) -> bool:
-    """Whether it is a number as the record has them; what somebody else put there may be anything."""
-    return type(seen) is int and 0 <= seen < 2**31
 
 
 def _outlines(finding: Finding) -> dict[str, Any]:
