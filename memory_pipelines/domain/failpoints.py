@@ -23,6 +23,9 @@ POINTS = frozenset({
     "graph.lost_owed",  # after a rollback: what was lost is owed again, the counter is still below
     "graph.dropping",  # a first page of the graph is deleted, the marker still forbids every batch
     "graph.settled",  # settled, nothing is acknowledged
+    "repair.planned",  # the plan is made, nothing is written
+    "repair.adopted",  # outside edits are in the record and owed, nothing else of the plan is
+    "repair.owed",  # all of the plan is owed, nothing is published or drained
 })  # fmt: skip
 
 _name, _, _times = os.environ.get("MEMORY_FAILPOINT", "").partition(":")

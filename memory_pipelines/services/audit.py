@@ -40,8 +40,11 @@ def audit(platform: Platform, *, deep: bool = False, repair: bool = False, on_pr
     if not repair or verdict.clean:
         return _keep(platform, verdict, 0)
     _keep(platform, verdict, 0)
-    repaired = repair_service.owe(platform, verdict.findings)
-    return _keep(platform, _look(platform, deep, on_progress), repaired)
+    plan = repair_service.plan(platform, verdict)
+    if not plan.work:
+        return verdict
+    done = repair_service.apply(platform, plan, keep=False)
+    return _keep(platform, _look(platform, deep, on_progress), done.changed)
 
 
 def history(platform: Platform, limit: int = 50) -> list[dict[str, Any]]:
