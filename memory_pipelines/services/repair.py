@@ -117,6 +117,7 @@ def _adopt(platform: Platform, made: RepairPlan) -> tuple[list[dict[str, Any]], 
     return done, removals, tuple(answer["touched"])
 
 
+_ORDER = {"add": 0, "remove": 1, "edit": 2}  # an edit gives a relation's end a new revision
 _WHY = {
     "changed": "the record has changed since the plan was made",
     "policy": "the namespace does not adopt outside edits any more",
@@ -145,6 +146,7 @@ def _values(platform: Platform, rows: Sequence[PlannedRow]) -> tuple[list[tuple[
             written.append((row, {"change": "remove", "id": row.id, "revision": row.revision}))
         else:
             refused.append(_outcome(row, "refused", _WHY["graph"]))
+    written.sort(key=lambda one: _ORDER[str(one[0].change)])
     return written, refused
 
 
