@@ -18,9 +18,7 @@ from tests.e2e.command import COMMAND, ROOT, Cli, Warm, environment, runner, spa
 TOP: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
 # Commands of a group are named with it: `policy set`.
 COMMANDS: dict[str, Any] = {
-    f"{group} {name}".strip(): command
-    for group, found in TOP.items()
-    for name, command in getattr(found, "commands", {"": found}).items()
+    f"{group} {name}".strip(): command for group, found in TOP.items() for name, command in getattr(found, "commands", {"": found}).items()
 }
 EXPECTED = {
     "demo", "dev", "up", "down", "import", "export", "save", "get", "list", "search", "update", "forget", "history", "related",
