@@ -13,7 +13,7 @@ from typing import Any
 
 from memory_pipelines.domain.errors import Conflict, NotFound
 from memory_pipelines.domain.failpoints import reach
-from memory_pipelines.domain.models import PROJECTIONS, DrainResult, Finding, Ref, Verdict
+from memory_pipelines.domain.models import PROJECTIONS, Finding, Ref, Verdict
 from memory_pipelines.domain.plans import LookAt, PlannedRow, RepairPlan, RepairResult, outcomes_of
 from memory_pipelines.services import adoption, events, graph, repair_planning, repair_proof, sync
 from memory_pipelines.services.platform import Platform
@@ -186,18 +186,22 @@ def _drain(platform: Platform, subjects: Sequence[repair_planning.Subject]) -> d
     """Drain the projections that owe, and what they owe to each other; returns what models used."""
     named = {projection for projection, _, _ in subjects}
     wanted = PROJECTIONS if "entities" in named else tuple(name for name in PROJECTIONS if name in named)
-    cost: dict[str, float] = {}
+    before = _used(platform, wanted)
     for _ in range(_DRAINS if wanted else 0):
-        for result in sync.drain_all(platform, wanted):
-            _add(cost, result)
+        sync.drain_all(platform, wanted)
         if not any(state["number"] is not None and not state["parked"] for state in platform.record.repair_look(list(subjects))["rows"]):
             break
-    return cost
+    return {name: used - before.get(name, 0.0) for name, used in _used(platform, wanted).items()}
 
 
-def _add(cost: dict[str, float], result: DrainResult) -> None:
-    for name, used in result.cost.items():
-        cost[f"{result.projection}_{name}"] = cost.get(f"{result.projection}_{name}", 0.0) + used
+def _used(platform: Platform, projections: Sequence[str]) -> dict[str, float]:
+    """What the models of some projections have used since they were opened."""
+    found: dict[str, float] = {}
+    if "entities" in projections:
+        found |= {f"entities_{name}": used for name, used in platform.extractor.cost().items()}
+    if "embeddings" in projections:
+        found |= {f"embeddings_{name}": used for name, used in platform.embedder.cost().items()}
+    return found
 
 
 def _forget_unknown(platform: Platform, owed: Sequence[PlannedRow], identity: str) -> None:
