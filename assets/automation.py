@@ -13,6 +13,7 @@ from assets.maintenance import maintenance
 from assets.runs import RunSummary, run_wanted
 from memory_pipelines.domain.models import Projection
 from memory_pipelines.services import audit
+from memory_pipelines.services import repair as repair_service
 from resources.configuration import AuditConfig, DrainConfig
 from resources.platform import PlatformResource
 
@@ -85,13 +86,21 @@ def _queue_sensor(projection: Projection) -> dg.SensorDefinition:
     return watch
 
 
-@dg.sensor(job=audit_repair, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(job=repair.repair_job, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def repair_after_failed_audit(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SensorResult:
-    """Requests a repair when the newest verdict found differences and nobody has repaired them."""
-    found = repair.decide(audit.history(platform.get(), limit=1), context.cursor)
-    if found.wanted:
-        return dg.SensorResult(run_requests=[dg.RunRequest(tags={"memory/why": found.reason})], cursor=found.cursor)
-    return dg.SensorResult(skip_reason=found.reason, cursor=found.cursor)
+    """Requests a repair, by a plan, of what the newest verdict found and nobody has repaired; too much of it is an error for a person."""
+    bound = platform.get().settings.repair_bound
+    found = repair.decide(audit.history(platform.get(), limit=1), context.cursor, bound=bound)
+    if found.alert:
+        context.log.error("Not repaired by itself: %s", found.reason)
+    if not found.wanted:
+        return dg.SensorResult(skip_reason=found.reason, cursor=found.cursor)
+    plan = repair_service.plan_of_last(platform.get())
+    if plan.work:
+        return dg.SensorResult(run_requests=[repair.request(plan, found.reason)], cursor=found.cursor)
+    if plan.rows:
+        context.log.error("Left to a person: %d outside edits that cannot be adopted.", len(plan.rows))
+    return dg.SensorResult(skip_reason=f"{found.reason} Nothing of it can be repaired, or is left.", cursor=found.cursor)
 
 
 @dg.run_failure_sensor(name="run_failure", default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=10)
@@ -105,7 +114,7 @@ def _schedule(name: str, job: AssetJob | dg.JobDefinition, cron: str) -> dg.Sche
 
 
 JOBS = [
-    *SYNC_JOBS.values(), sync_everything, audit_incremental, audit_quick, audit_deep, audit_repair, maintenance,
+    *SYNC_JOBS.values(), sync_everything, audit_incremental, audit_quick, audit_deep, audit_repair, repair.repair_job, maintenance,
     rebuild.rebuild_entities, rebuild.rebuild_embeddings, rebuild.rebuild_graph,
 ]  # fmt: skip
 SENSORS = [*(_queue_sensor(projection) for projection in PROJECTIONS), repair_after_failed_audit, run_failure]

@@ -12,6 +12,7 @@ import dagster as dg
 
 from assets import plots
 from memory_pipelines.domain.models import DrainResult, Status, Verdict
+from memory_pipelines.domain.plans import RepairPlan, RepairResult
 
 Metadata = dict[str, Any]
 # Which row is behind, the ledger knows. With one version for ever, Dagster does not claim to know it from the order of runs ("Unsynced").
@@ -118,6 +119,31 @@ def _verdict(row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _moment(at: Any) -> str:
     return "" if at is None else str(at)[:19].replace("T", " ")
+
+
+def repaired(plan: RepairPlan, result: RepairResult) -> Metadata:
+    """What became of a repair plan: rows by outcome, what it looked like, and each row that was not simply done."""
+    return _shown(
+        {
+            "clean": result.clean,
+            "planned": len(plan.rows),
+            "changed": result.changed,
+            "touched_rows_checked": result.checked,
+            "findings": len(result.findings),
+            "pending": result.pending,
+            "seconds": round(result.seconds, 2),
+            "estimated_tokens": plan.tokens,
+            "estimated_money": "unknown" if plan.money is None else plan.money,
+        }
+        | {f"rows_{name}": count for name, count in result.outcomes.items()}
+        | {f"cost_{name}": used for name, used in result.cost.items()}
+        | {
+            "plan": table(line.model_dump() for line in plan.summary),
+            "rows": table(
+                {name: row[name] for name in ("outcome", "change", "projection", "kind", "id", "why", "reason")} for row in result.rows
+            ),
+        }
+    )
 
 
 def measured(status: Status, past: Past = Past()) -> Metadata:

@@ -7,7 +7,6 @@ store that the product would not have made.
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterator
 from pathlib import Path

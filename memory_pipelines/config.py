@@ -63,6 +63,13 @@ class Settings(BaseSettings):
     exact_search_passages: int = Field(
         5000, ge=0, description="Up to so many passages in a namespace, vector search is exact; above, it takes the HNSW index."
     )
+    embedder_price: float | None = Field(
+        None, ge=0, description="Price of a million tokens of the embedder, for the cost of a repair plan."
+    )
+    extractor_price: float | None = Field(
+        None, ge=0, description="Price of a million tokens of the extractor, for the cost of a repair plan."
+    )
+    repair_bound: int = Field(1000, ge=0, le=10_000, description="Most rows that Dagster repairs by itself after a failed audit.")
     stream_name: str = Field("memory", description="Prefix of every Redis key; one per record when a Redis is shared.")
 
     @property

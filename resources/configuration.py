@@ -1,5 +1,7 @@
 """Run configuration, typed and described: what a person may change in the launchpad. Never an address or a secret."""
 
+from typing import Any
+
 import dagster as dg
 from pydantic import Field
 
@@ -40,6 +42,14 @@ class AuditConfig(dg.Config):
     )
     resume: bool = Field(default=False, description="Go on with the deep audit that was interrupted, if there is one.")
     repair: bool = Field(default=False, description="Owe again what differs, drain it, and audit once more.")
+
+
+class RepairConfig(dg.Config):
+    """Which plan to apply. With neither, an audit is run and a plan made of it."""
+
+    plan: dict[str, Any] | None = Field(default=None, description="The plan itself, as `memory-pipelines repair --plan --json` prints it.")
+    path: str | None = Field(default=None, description="A file with the plan, where the run can read it.")
+    deep: bool = Field(default=True, description="Without a plan: compare every property and edge, instead of trusting stored digests.")
 
 
 class HistoryConfig(dg.Config):

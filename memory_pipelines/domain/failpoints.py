@@ -25,6 +25,9 @@ POINTS = frozenset({
     "graph.settled",  # settled, nothing is acknowledged
     "audit.page",  # a page of a deep audit is looked at, and where to go on is kept
     "audit.kept",  # the verdict is kept, nobody has been told
+    "repair.planned",  # the plan is made, nothing is written
+    "repair.adopted",  # outside edits are in the record and owed, nothing else of the plan is
+    "repair.owed",  # all of the plan is owed, nothing is published or drained
 })  # fmt: skip
 
 _name, _, _times = os.environ.get("MEMORY_FAILPOINT", "").partition(":")

@@ -123,6 +123,20 @@ class AuditRecords(Protocol):
     def explain(self, id: str, *, text: bool = False) -> Mapping[str, Any]: ...  # noqa: A002
 
 
+class RepairRecords(Protocol):
+    """What a repair by plan asks and owes, and what becomes of outside edits."""
+
+    def repair_look(self, rows: Sequence[Sequence[str]]) -> Mapping[str, Any]: ...
+
+    def repair(self, rows: Sequence[Mapping[str, Any]], *, identity: str) -> list[str]: ...
+
+    def adopt(self, rows: Sequence[Mapping[str, Any]], *, identity: str) -> Mapping[str, Any]: ...
+
+    def policies(self) -> dict[str, str]: ...
+
+    def set_policy(self, namespace: str, outside_edits: str) -> None: ...
+
+
 class StatusRecords(Protocol):
     """How things stand."""
 
@@ -133,7 +147,7 @@ class StatusRecords(Protocol):
     def health(self) -> Mapping[str, Any]: ...
 
 
-class RecordStore(MemoryRecords, SyncRecords, EntityRecords, EmbeddingRecords, AuditRecords, StatusRecords, Protocol):
+class RecordStore(MemoryRecords, SyncRecords, EntityRecords, EmbeddingRecords, AuditRecords, RepairRecords, StatusRecords, Protocol):
     """The record: memories, entities, passages, embeddings, ledger, verdicts."""
 
     def close(self) -> None: ...

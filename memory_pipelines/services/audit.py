@@ -6,19 +6,16 @@ it could not look. How a round goes is in `audit_round.py`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from memory_pipelines.domain.failpoints import reach
-from memory_pipelines.domain.models import Finding, Verdict
-from memory_pipelines.services import sync
+from memory_pipelines.domain.models import Verdict
+from memory_pipelines.services import repair as repair_service
 from memory_pipelines.services.audit_findings import STORED, outline
 from memory_pipelines.services.audit_round import Looked, Mode, Progress, look
 from memory_pipelines.services.platform import Platform
-
-_PAGE = 5000  # rows owed in one call
 
 
 def audit(
@@ -47,12 +44,11 @@ def audit(
     mode: Mode = "deep" if deep else "incremental" if incremental else "quick"
     verdict = _keep(platform, look(platform, mode, resume=resume and deep, on_progress=on_progress), 0)
     repaired = 0
-    while (
-        repair and not verdict.clean
-    ):  # again while that helps: a verdict may not hold all that it counted, or one repair show what is next
-        rows, differing = repairs(verdict.findings), sum(verdict.counts.values())
-        repaired += sum(platform.record.owe(rows[start : start + _PAGE]) for start in range(0, len(rows), _PAGE))
-        sync.drain_all(platform)
+    while repair and not verdict.clean:  # again while that helps: one repair may show what is next, and a verdict not hold all it counted
+        plan, differing = repair_service.plan(platform, verdict), sum(verdict.counts.values())
+        if not plan.work:
+            break
+        repaired += repair_service.apply(platform, plan, keep=False).changed
         verdict = _keep(platform, look(platform, "deep" if deep else "quick", on_progress=on_progress), repaired)
         if sum(verdict.counts.values()) >= differing:
             break
@@ -62,44 +58,6 @@ def audit(
 def history(platform: Platform, limit: int = 50, *, findings: bool = False) -> list[dict[str, Any]]:
     """Stored verdicts, newest first; with `findings`, each with the (at most 1,000) rows that it named."""
     return platform.record.verdicts(limit, findings=findings)
-
-
-def repairs(findings: Sequence[Finding]) -> list[dict[str, Any]]:
-    """The ledger rows that put findings right: one path into every projection, one row a subject whatever was found of it.
-
-    A target ahead of the record, or unknown to it, is overwritten only while it still shows the revision that was seen.
-    """
-    rows: dict[tuple[str, str, str], dict[str, Any]] = {}
-    for finding in findings:
-        hint = finding.hint
-        subject = _owed(finding)
-        row = rows.setdefault(subject, dict(zip(("projection", "kind", "id"), subject, strict=True)))
-        if finding.store == "passages":
-            row["hint"] = {"recut": True}
-        elif finding.kind == "duplicate_node":
-            row["hint"] = {"copies": True}
-        elif subject[:2] == ("graph", "relation") and "source" in hint:
-            row.setdefault("hint", {}).setdefault("edges", []).append([hint["source"], hint["target"], hint.get("revision")])
-        elif finding.store == "graph" and finding.subject != "mention" and "revision" in hint:
-            row |= {"forced": hint["revision"]} if _is_revision(hint["revision"]) else {"hint": {"seen": hint["revision"]}}
-    return list(rows.values())
-
-
-def _owed(finding: Finding) -> tuple[str, str, str]:
-    """Which ledger row puts a finding right."""
-    hint = finding.hint
-    if finding.store in ("embeddings", "passages"):
-        return ("embeddings", hint["owner_kind"], hint["owner"])
-    if finding.store == "ledger":
-        return (hint["projection"], finding.subject, finding.id)
-    if hint.get("stray"):
-        return ("graph", "stray", "strays")
-    return ("graph", "memory", hint["source"]) if finding.subject == "mention" else ("graph", finding.subject, finding.id)
-
-
-def _is_revision(seen: Any) -> bool:
-    """Whether it is a number as the record has them; what somebody else put there may be anything."""
-    return type(seen) is int and 0 <= seen < 2**31
 
 
 def _keep(platform: Platform, looked: Looked, repaired: int) -> Verdict:

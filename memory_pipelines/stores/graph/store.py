@@ -161,6 +161,20 @@ class CypherGraph:
             ]
         return [{"id": id_, "props": props} for id_, props in answer]
 
+    def between(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        """Live relations from one entity to another, with an id or without: `{source, target, props}`."""
+        wanted = [{"source": source, "target": target} for source, target in pairs]
+        rows = self._read("repair", "between", pairs=wanted) if wanted else []
+        return [{"source": source, "target": target, "props": props} for source, target, props in rows]
+
+    def strays(self) -> int:
+        """How many nodes and edges nobody can name: what a batch of `strays` removes."""
+        return sum(int(self._read("repair", f"stray_{what}")[0][0]) for what in ("nodes", "relations", "mentions"))
+
+    def stray_pairs(self) -> list[tuple[str, str]]:
+        """Entities between which a relation without an id lies."""
+        return [(str(source), str(target)) for source, target in self._read("repair", "stray_between")]
+
     def counts(self) -> dict[str, int]:
         """Live rows of each kind."""
         return {kind: int(self._read("audit", f"count_{kind}")[0][0]) for kind in KINDS}

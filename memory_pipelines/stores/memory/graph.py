@@ -57,7 +57,8 @@ class MemoryGraph:
         write: dict[str, Callable[[Row], bool]] = {
             "memory": self._apply_memory, "entity": self._apply_entity, "relation": self._apply_relation,
             "buried_relation": self._bury_relation, "strays": self._remove_strays,
-            "copies_memory": lambda row: self._remove_copies("Memory", row), "copies_entity": lambda row: self._remove_copies("Entity", row),
+            "copies_memory": lambda row: self._remove_copies("Memory", row),
+            "copies_entity": lambda row: self._remove_copies("Entity", row),
         }  # fmt: skip
         with self._held.lock:
             marker = self._held.marker
@@ -161,11 +162,9 @@ class MemoryGraph:
 
     def _remove_strays(self, row: Row) -> bool:
         del row
-        for label, kind in (("Entity", "RELATES_TO"), ("Memory", "MENTIONS")):
-            for edge in self._held.edges(None, kind):
-                nameless = kind == "RELATES_TO" and not named(edge.props.get("id"))
-                if nameless or edge.source.label != label or not named(edge.source.id) or not named(edge.target.id):
-                    self._held.cut(edge)
+        for label, kind in _EDGES.values():
+            for edge in self._stray_edges(label, kind):
+                self._held.cut(edge)
         for label in _LABELS.values():
             for node in [node for node in self._held.nodes(label) if not named(node.id)]:
                 self._held.drop(node)
@@ -175,6 +174,15 @@ class MemoryGraph:
         for node in [node for node in self._held.nodes(label) if node.id == row["id"]][1:]:
             self._held.drop(node)
         return True
+
+    def _stray_edges(self, label: str, kind: str) -> list[Edge]:
+        """Edges that nobody can name, or that start where none of their kind may."""
+        found = []
+        for edge in self._held.edges(None, kind):
+            nameless = kind == "RELATES_TO" and not named(edge.props.get("id"))
+            if nameless or edge.source.label != label or not named(edge.source.id) or not named(edge.target.id):
+                found.append(edge)
+        return found
 
     def _between(self, source: str, target: str, id_: str) -> list[Edge]:
         """Relations with this id from an entity to whatever node has the target's id."""
@@ -253,6 +261,28 @@ class MemoryGraph:
                 first, end = buckets
                 return self._where(kind, lambda place: type(place.props.get("bucket")) is int and first <= place.props["bucket"] < end)
             return self._where(kind, lambda place: not placed(place), nobodys=True)[: nobodys or 1000]
+
+    def between(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        """See `CypherGraph.between`."""
+        wanted = set(pairs)
+        with self._held.lock:
+            return [
+                {"source": edge.source.id, "target": edge.target.id, "props": dict(edge.props)}
+                for edge in self._held.edges("Entity", "RELATES_TO")
+                if live(edge.props) and edge.target.label == "Entity" and (edge.source.id, edge.target.id) in wanted
+            ]
+
+    def strays(self) -> int:
+        """See `CypherGraph.strays`."""
+        with self._held.lock:
+            nodes = sum(1 for label in _LABELS.values() for node in self._held.nodes(label) if not named(node.id))
+            return nodes + sum(len(self._stray_edges(label, kind)) for label, kind in _EDGES.values())
+
+    def stray_pairs(self) -> list[tuple[str, str]]:
+        """See `CypherGraph.stray_pairs`."""
+        with self._held.lock:
+            ours = [edge for edge in self._stray_edges("Entity", "RELATES_TO") if edge.source.label == edge.target.label == "Entity"]
+            return sorted({(str(edge.source.id), str(edge.target.id)) for edge in ours if named(edge.source.id) and named(edge.target.id)})
 
     def counts(self) -> dict[str, int]:
         """See `CypherGraph.counts`."""

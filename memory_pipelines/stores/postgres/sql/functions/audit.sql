@@ -64,7 +64,7 @@ begin
         case when s.deleted_at is null then memory.graph_memory(s.id, s.namespace, s.revision, s.created_at, s.digest, s.bucket, s.leaf) end as props,
         null::text as source, null::text as target, s.id::text as owner from memory.memories s where s.id = any ($1)'
     when 'entity' then 'select s.id::text, s.revision, s.deleted_at is not null as deleted,
-        case when s.deleted_at is null then memory.graph_entity(s.id, s.namespace, s.name, s.type, s.revision, s.digest, s.bucket, s.leaf) end as props,
+        case when s.deleted_at is null then memory.graph_entity(s.id, s.namespace, s.name, s.type, s.revision, s.digest, s.bucket, s.leaf, s.aliases, s.summary) end as props,
         null::text as source, null::text as target, s.id::text as owner from memory.entities s where s.id = any ($1)'
     when 'relation' then 'select s.id::text, s.revision, s.deleted_at is not null as deleted,
         case when s.deleted_at is null then memory.graph_relation(s.id, s.namespace, s.predicate, s.revision, s.digest) end as props,

@@ -31,10 +31,13 @@ returns jsonb language sql immutable parallel safe as $$
   select jsonb_build_object('id', id, 'namespace', namespace, 'revision', revision, 'created_at', memory.millis(created_at),
     'dh', (digest >> 32) & 4294967295, 'dl', digest & 4294967295, 'bucket', bucket, 'leaf', leaf)
 $$;
-create or replace function memory.graph_entity(id uuid, namespace text, name text, type text, revision integer, digest bigint, bucket smallint, leaf smallint)
+create or replace function memory.graph_entity(id uuid, namespace text, name text, type text, revision integer, digest bigint, bucket smallint, leaf smallint,
+  aliases text[], summary text)
 returns jsonb language sql immutable parallel safe as $$
   select jsonb_build_object('id', id, 'namespace', namespace, 'name', name, 'type', type, 'revision', revision,
     'dh', (digest >> 32) & 4294967295, 'dl', digest & 4294967295, 'bucket', bucket, 'leaf', leaf)
+    || case when aliases = '{}' and summary is null then '{}'  -- only where a person has curated them
+         else jsonb_strip_nulls(jsonb_build_object('aliases', case when aliases <> '{}' then to_jsonb(aliases) end, 'summary', summary)) end
 $$;
 create or replace function memory.graph_relation(id uuid, namespace text, predicate text, revision integer, digest bigint)
 returns jsonb language sql immutable parallel safe as $$
@@ -65,7 +68,7 @@ begin
   elsif p_projection = 'graph' and p_kind = 'entity' then
     return query
     select e.id::text, jsonb_build_object('revision', e.revision, 'version', e.revision, 'deleted', e.deleted_at is not null,
-      'props', case when e.deleted_at is null then memory.graph_entity(e.id, e.namespace, e.name, e.type, e.revision, e.digest, e.bucket, e.leaf) end)
+      'props', case when e.deleted_at is null then memory.graph_entity(e.id, e.namespace, e.name, e.type, e.revision, e.digest, e.bucket, e.leaf, e.aliases, e.summary) end)
     from memory.entities e where e.id = any (known);
   elsif p_projection = 'graph' and p_kind = 'relation' then
     return query
