@@ -10,8 +10,10 @@ from memory_pipelines.domain import validation
 from memory_pipelines.domain.errors import InvalidInput
 from memory_pipelines.domain.models import PROJECTIONS, DrainResult, SyncState
 from memory_pipelines.services import graph
-from memory_pipelines.services.drains import drain, newest_number, paid_up_to, steps
+from memory_pipelines.services.drains import drain
+from memory_pipelines.services.ledger import newest_number, paid_up_to
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.projections import steps
 from memory_pipelines.services.stopping import ShouldStop, never
 
 __all__ = ["Wanted", "drain", "drain_all", "rebuild", "rebuild_owe", "sync_state", "wanted"]

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from memory_pipelines.domain.errors import InvalidInput, MemoryPipelinesError, SyncTimeout, Unavailable
 from memory_pipelines.domain.models import PROJECTIONS, Ref, SaveResult, Wait
 from memory_pipelines.services import graph
-from memory_pipelines.services.drains import REFS_PER_BATCH, settle, steps
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.projection import MarkerMoved
+from memory_pipelines.services.projections import REFS_PER_BATCH, settle, steps
 
 
 def bring(platform: Platform, results: Sequence[SaveResult], *, wait: Wait, timeout: float | None) -> None:
