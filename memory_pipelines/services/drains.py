@@ -12,12 +12,12 @@ import time
 from collections.abc import Callable
 
 import uuid_utils
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from memory_pipelines.domain.errors import Unavailable
 from memory_pipelines.domain.models import DrainResult
 from memory_pipelines.ports import StreamEntry
-from memory_pipelines.services import graph
+from memory_pipelines.services import breakers, events, graph
 from memory_pipelines.services.drain_rounds import Progress, Rounds, Tally
 from memory_pipelines.services.ledger import newest_number, paid_up_to, settled_marker
 from memory_pipelines.services.platform import Platform
@@ -51,9 +51,10 @@ def drain(
         `busy` when another drain holds the projection: nothing was done, and nothing needs to be.
 
     Raises:
-        Unavailable: a dependency stayed away; everything undone is still owed.
+        Unavailable: a dependency stayed away, or its breaker is open (`breaker_open`); everything undone is still owed.
         Refused: `record_rolled_back`
     """
+    breakers.need(platform, projection)
     holder = str(uuid_utils.uuid7())
     if not platform.record.begin_drain(projection, holder, lease_seconds=platform.settings.lease_seconds):
         return _result(platform, projection, Tally(), busy=True)
@@ -89,6 +90,7 @@ class _Drain:
         while True:
             block = min(500, int(max(quiet_seconds - (time.monotonic() - busy_at), 0) * 1000))
             entries = self._entries(block)
+            self._patiently(lambda found=entries: self._park(found))  # type: ignore[misc]
             worked = self._patiently(lambda found=entries: rounds.work(found))  # type: ignore[misc]
             now = time.monotonic()
             if worked or entries:
@@ -102,6 +104,11 @@ class _Drain:
                 done = quiet or (len(entries) < _ENTRIES and paid_up_to(self._platform, self._projection, rounds.upto))
             if done and not (self._is_behind() and self._find_lost()):
                 return
+
+    def _park(self, entries: list[StreamEntry]) -> bool:
+        """Keep what cannot be read, before anything acknowledges it."""
+        events.park(self._platform, self._projection, entries)
+        return True
 
     def _find_lost(self) -> bool:
         """Whether the graph was rolled back behind our back, so that there is more to pay."""
@@ -123,7 +130,7 @@ class _Drain:
     def _patiently(self, work: Callable[[], bool]) -> bool:
         """Try again while a dependency is away, with growing pauses, then let the drain fail: everything is still owed."""
         for attempt in Retrying(
-            retry=retry_if_exception_type(Unavailable), stop=self._out_of_patience,
+            retry=retry_if_exception(_may_pass), stop=self._out_of_patience,
             wait=wait_random_exponential(0.2, 3.0), reraise=True,
         ):  # fmt: skip
             with attempt:
@@ -134,6 +141,11 @@ class _Drain:
 
     def _out_of_patience(self, state: RetryCallState) -> bool:
         return self._should_stop() or stop_after_delay(_PATIENCE_SECONDS)(state)
+
+
+def _may_pass(error: BaseException) -> bool:
+    """Whether to try again: an outage may be over, but an open breaker says when that is found out."""
+    return isinstance(error, Unavailable) and error.code != breakers.OPEN
 
 
 def _result(platform: Platform, projection: str, tally: Tally, *, busy: bool = False) -> DrainResult:

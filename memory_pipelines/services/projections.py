@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from memory_pipelines.domain.errors import InvalidInput
+from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.models import PROJECTIONS, Claim
 from memory_pipelines.services import embeddings, entities, graph
 from memory_pipelines.services.platform import Platform
@@ -38,4 +39,5 @@ def settle(platform: Platform, projection: str, batch: Batch, settlement: Settle
     if not batch.failures:
         return stored
     charged = platform.record.fail(projection, batch.failures, max_attempts=platform.settings.max_attempts)
+    reach("dead.parked")
     return Stored(stored.done, stored.superseded, stored.failed + charged["failed"], stored.parked + charged["parked"], stored.touched)
