@@ -34,6 +34,8 @@ def decide(history: Sequence[Mapping[str, Any]], cursor: str | None, *, now: flo
         return Decision(False, f"The newest verdict ({at}) is clean.", cursor)
     if newest.get("repaired"):
         return Decision(False, f"The newest verdict ({at}) is unclean even after a repair: somebody should look.", cursor)
+    if set(newest.get("kinds", {})) == {"given_up"}:
+        return Decision(False, f"The newest verdict ({at}) names only debts that were given up knowingly.", cursor)
     memo = loads(cursor) if cursor else {}
     if memo.get("verdict") == at and now - memo["requested_at"] < GRACE_SECONDS:
         return Decision(False, f"A repair of the verdict of {at} was requested {now - memo['requested_at']:.0f} s ago.", cursor)

@@ -104,9 +104,12 @@ def repairs(findings: Sequence[Finding]) -> list[dict[str, Any]]:
     A target ahead of the record, or unknown to it, is overwritten only while it still shows the revision that was seen.
     """
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
+    given_up = {_owed(finding) for finding in findings if finding.kind == "given_up"}  # knowingly: no repair takes them up again
     for finding in findings:
         hint = finding.hint
         subject = _owed(finding)
+        if subject in given_up:
+            continue
         row = rows.setdefault(subject, dict(zip(("projection", "kind", "id"), subject, strict=True)))
         if finding.store == "passages":
             row["hint"] = {"recut": True}

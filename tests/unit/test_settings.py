@@ -81,6 +81,10 @@ def test_the_public_names_are_these() -> None:
 SIGNATURES = {
     "audit": "deep repair",
     "close": "",
+    "dead_letter": "name",
+    "dead_letters": "projection limit cursor",
+    "drop_dead": "names",
+    "retry_dead": "names projection all_of_them accept_empty",
     "forget": "id key namespace wait timeout",
     "from_env": "settings",
     "get": "id key namespace",

@@ -130,7 +130,8 @@ class MemoryStream:
     def health(self) -> Mapping[str, Any]:
         """What it is; a warning that nothing of it outlives the process."""
         lost = "It lives in this process alone: other processes do not see its events, and its end drops them."
-        return {"server": "memory", "version": "1", "entries": len(self._held.entries), "warnings": (lost,)}
+        full = (keys.FULL,) if len(self._held.entries) >= keys.STREAM_LENGTH else ()
+        return {"server": "memory", "version": "1", "entries": len(self._held.entries), "warnings": (*full, lost)}
 
     def close(self) -> None:
         """Nothing to close: what is held is the process's."""

@@ -13,10 +13,6 @@ from typing import Any
 
 from memory_pipelines.domain.errors import ConfigurationError
 
-FULL = (
-    "The stream is at its bound because a group has not settled what is in it: nothing more is published, nothing is lost, and changes are"
-    " found in the ledger, more slowly. Let every projection's drain run; delete groups that nobody reads (XGROUP DESTROY)."
-)
 OLDEST = (6, 2)  # XAUTOCLAIM, XTRIM MINID
 
 

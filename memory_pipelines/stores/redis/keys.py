@@ -12,6 +12,11 @@ SILENCE_SECONDS = 3.0  # a Redis that says nothing for so long, beyond what it w
 LONGEST_BLOCK_SECONDS = 5.0  # a reader that waits looks up so often
 DEAD_CONSUMER_SECONDS = 30.0  # an entry unacknowledged for so long belongs to a consumer that died
 
+FULL = (
+    "The stream is at its bound because a group has not settled what is in it: nothing more is published, nothing is lost, and changes are"
+    " found in the ledger, more slowly. Let every projection's drain run; delete groups that nobody reads (XGROUP DESTROY)."
+)
+
 
 def stream(prefix: str) -> str:
     """The stream of changed subjects, one consumer group per projection. Lives until trimmed behind all groups."""

@@ -129,7 +129,7 @@ class RedisStream:
         except ERRORS as error:
             raise Unavailable("stream_unavailable", f"The Redis at {self._address.places} did not answer. Is it running?") from error
         facts = {"server": _SERVERS[self._address.topology], "version": str(info.get("redis_version", "unknown")), "entries": entries}
-        full = (condition.FULL,) if entries >= keys.STREAM_LENGTH else ()
+        full = (keys.FULL,) if entries >= keys.STREAM_LENGTH else ()
         return facts | {"policy": str(info.get("maxmemory_policy", "unknown")), "warnings": (*full, *condition.warnings(info))}
 
     def breaker(self) -> Breaker:
