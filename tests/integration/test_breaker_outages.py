@@ -157,7 +157,7 @@ def test_a_drain_that_is_killed_between_parking_an_event_and_acknowledging_it_pa
     assert client.sync_state(saved).settled
 
 
-def test_a_dropped_row_stays_a_finding_through_repairs_until_it_changes(client: MemoryClient, brittle: Settings) -> None:
+def test_a_dropped_row_stays_a_finding_through_repairs_until_it_changes(client: MemoryClient) -> None:
     saved = client.save("Ada lives in Porto.").id
     client.sync("entities", "embeddings")
     platform = client._platform

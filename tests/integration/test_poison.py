@@ -68,7 +68,7 @@ def test_an_invalid_extraction_is_parked_with_its_cost_and_deletes_nothing(
     saved = asking.save("Ada lives in Porto.").id
     asking.sync()
     assert mentions(asking) == 2
-    openai_server.extract = lambda text: answer
+    openai_server.extract = lambda _: answer
     asking.rebuild("entities")
     with engines.connect(modelled) as connection:
         connection.execute("update memory.ledger set retry_at = null")  # its pause is over
@@ -88,7 +88,7 @@ def test_an_extraction_that_finds_nothing_in_the_same_text_is_parked_and_its_lin
 ) -> None:
     saved = asking.save("Ada lives in Porto.").id
     asking.sync()
-    openai_server.extract = lambda text: {"entities": [], "relations": []}
+    openai_server.extract = lambda _: {"entities": [], "relations": []}
     asking.rebuild("entities")
     (letter,) = asking.dead_letters()
     assert (letter.id, letter.code, letter.tokens_spent) == (saved, "extraction_emptied", 15)
