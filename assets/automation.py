@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from assets import drains, queue, rebuild, repair
+from assets.dead_letters import dead_letters
 from assets.drains import PROJECTIONS
 from assets.maintenance import maintenance
 from assets.runs import RunSummary, run_wanted
@@ -114,7 +115,8 @@ def _schedule(name: str, job: AssetJob | dg.JobDefinition, cron: str) -> dg.Sche
 
 
 JOBS = [
-    *SYNC_JOBS.values(), sync_everything, audit_incremental, audit_quick, audit_deep, audit_repair, repair.repair_job, maintenance,
+    *SYNC_JOBS.values(), sync_everything, audit_incremental, audit_quick, audit_deep, audit_repair, repair.repair_job,
+    maintenance, dead_letters,
     rebuild.rebuild_entities, rebuild.rebuild_embeddings, rebuild.rebuild_graph,
 ]  # fmt: skip
 SENSORS = [*(_queue_sensor(projection) for projection in PROJECTIONS), repair_after_failed_audit, run_failure]

@@ -11,6 +11,7 @@ from typing import Any
 import dagster as dg
 
 from assets import plots
+from memory_pipelines.domain.dead_letters import DeadLetter, Released
 from memory_pipelines.domain.models import DrainResult, Status, Verdict
 from memory_pipelines.domain.plans import RepairPlan, RepairResult
 
@@ -66,6 +67,13 @@ def drained(result: DrainResult, past: Past = Past()) -> Metadata:
         "this_run": plots.lines("Rows done, by second of this run", {"rows done": list(result.progress)}),
     }
     return _shown(pictures | numbers | {f"cost_{name}": used for name, used in result.cost.items()} | {"rows": table(result.sample)})
+
+
+def released(done: Released, before: Sequence[DeadLetter]) -> Metadata:
+    """A retry of dead letters, `before` being the first of what was parked."""
+    letters = ({"name": letter.name, "code": letter.code, "attempts": letter.attempts, "tokens": letter.tokens_spent} for letter in before)
+    numbers = {"rows": done.rows, "events": done.events, "unknown": len(done.unknown), "unreadable": len(done.unreadable)}
+    return _shown(numbers | {"parked_before": table(letters)})
 
 
 def audited(verdict: Verdict, history: Sequence[Mapping[str, Any]] = ()) -> Metadata:
@@ -151,7 +159,13 @@ def measured(status: Status, past: Past = Past()) -> Metadata:
     spaces: Mapping[str, int] = status.counts.get("namespaces", {})  # type: ignore[assignment]
     numbers: Metadata = {name: count for name, count in status.counts.items() if isinstance(count, int)} | {"namespaces": len(spaces)}
     numbers |= {f"owed_{projection}": count for projection, count in status.owed.items()}
-    numbers |= {"parked": status.parked, "oldest_owed_seconds": round(status.oldest_owed_seconds or 0.0, 1)}
+    numbers |= {"parked": status.parked, "given_up": status.dropped, "dead_events": status.dead_events}
+    numbers |= {
+        f"breaker_{name}_failures": facts["failures"]
+        for name, facts in status.breakers.items()
+        if name in ("graph", "embedder", "extractor")
+    }
+    numbers |= {"oldest_owed_seconds": round(status.oldest_owed_seconds or 0.0, 1)}
     largest = sorted(spaces.items(), key=lambda item: (-item[1], item[0]))
     growth = plots.lines("Memories, passages and entities over time", past.series(numbers, "memories", "passages", "entities"))
     return _shown(

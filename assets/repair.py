@@ -49,6 +49,8 @@ def decide(history: Sequence[Mapping[str, Any]], cursor: str | None, *, bound: i
         return Decision(False, f"The newest verdict ({at}) is clean.", cursor)
     if newest.get("repaired"):
         return Decision(False, f"The newest verdict ({at}) is unclean even after a repair: somebody should look.", cursor, alert=True)
+    if set(newest.get("kinds", {})) == {"given_up"}:
+        return Decision(False, f"The newest verdict ({at}) names only debts that were given up knowingly.", cursor)
     if found > bound:
         reason = f"The newest verdict ({at}) has {found} findings, more than MEMORY_REPAIR_BOUND ({bound}): somebody should look first."
         return Decision(False, reason, cursor, alert=True)

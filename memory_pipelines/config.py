@@ -60,6 +60,10 @@ class Settings(BaseSettings):
         30.0, gt=0, description="How long a drain that gives no sign keeps its projection; after a crash, the next one waits so long."
     )
     max_attempts: int = Field(5, ge=1, description="Failures of a row of its own before it is parked.")
+    breaker_failures: int = Field(5, ge=1, description="Outages of graph, embedder or extractor in a row before its breaker opens.")
+    breaker_seconds: float = Field(
+        15.0, gt=0, description="How long an open breaker lets nobody call; then one call a period is the probe."
+    )
     exact_search_passages: int = Field(
         5000, ge=0, description="Up to so many passages in a namespace, vector search is exact; above, it takes the HNSW index."
     )

@@ -57,3 +57,11 @@ class HistoryConfig(dg.Config):
 
     keep_days: float = Field(default=14.0, ge=0, description="Days that a successful run is kept.")
     keep_runs: int = Field(default=3000, ge=1, description="How many successful runs are kept at most, the newest ones.")
+
+
+class DeadLettersConfig(dg.Config):
+    """What to try again. With neither names nor a projection: all that nobody dropped."""
+
+    names: list[str] = Field(default=[], description="Some by name, as `memory-pipelines dead list` and the table of a run show them.")
+    projection: str | None = Field(default=None, description="Instead of names: all of this one: entities, embeddings or graph.")
+    accept_empty: bool = Field(default=False, description="Let an extraction that finds nothing replace what the same text gave before.")

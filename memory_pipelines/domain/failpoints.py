@@ -22,6 +22,8 @@ POINTS = frozenset({
     "graph.applied",  # the graph has it, nothing is settled
     "graph.lost_owed",  # after a rollback: what was lost is owed again, the counter is still below
     "graph.dropping",  # a first page of the graph is deleted, the marker still forbids every batch
+    "dead.parked",  # failures are charged, some rows parked; nothing is acknowledged
+    "events.parked",  # entries that could not be read are parked, and not acknowledged
     "graph.settled",  # settled, nothing is acknowledged
     "audit.page",  # a page of a deep audit is looked at, and where to go on is kept
     "audit.kept",  # the verdict is kept, nobody has been told

@@ -212,13 +212,22 @@ class SyncState:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What is owed and how the engines are. `engines` maps an engine to `{"ok": bool, "version": …, "address": …}`."""
+    """What is owed and how the engines are. `engines` maps an engine to `{"ok": bool, "version": …, "address": …}`.
+
+    Attributes:
+        parked: rows that failed for a reason of their own; `dropped` are those whose debt was given up knowingly.
+        dead_events: entries of the stream that could not be read.
+        breakers: of each dependency, `{"mode": "closed" | "open" | "half-open", "failures", "reason", "probe_in_seconds", …}`.
+    """
 
     owed: Mapping[str, int]
     oldest_owed_seconds: float | None
     parked: int
     engines: Mapping[str, Mapping[str, Any]]
     counts: Mapping[str, int] = field(default_factory=dict)
+    dropped: int = 0
+    dead_events: int = 0
+    breakers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,6 @@ class SyncRecords(Protocol):
 
     def settle_graph(self, rows: Sequence[Mapping[str, Any]], *, claim: int, markers: Sequence[int]) -> Mapping[str, int]: ...
 
-    def fail(self, projection: str, rows: Sequence[Mapping[str, Any]], *, max_attempts: int) -> Mapping[str, Any]: ...
-
     def owe_lost(self, marker: int) -> Mapping[str, Any]: ...
 
     def owe(self, rows: Sequence[Mapping[str, Any]]) -> int: ...
@@ -78,10 +76,40 @@ class SyncRecords(Protocol):
     def maintain(self, task: str, *, limit: int) -> Mapping[str, Any]: ...
 
 
+class DeadLetterRecords(Protocol):
+    """What failed for a reason of its own: charged, parked, released, given up."""
+
+    def fail(self, projection: str, rows: Sequence[Mapping[str, Any]], *, max_attempts: int) -> Mapping[str, Any]: ...
+
+    def dead_letters(
+        self, *, projection: str | None = None, letters: Sequence[tuple[str, str, str]] | None = None, id: str | None = None,  # noqa: A002
+        limit: int, after: int = 0,
+    ) -> Mapping[str, Any]: ...  # fmt: skip
+
+    def retry_dead(
+        self,
+        *,
+        letters: Sequence[tuple[str, str, str]] | None = None,
+        projection: str | None = None,
+        limit: int,
+        accept_empty: bool = False,
+    ) -> Mapping[str, Any]: ...
+
+    def drop_dead(self, letters: Sequence[tuple[str, str, str]]) -> int: ...
+
+    def park_events(self, projection: str, events: Sequence[Mapping[str, Any]]) -> int: ...
+
+    def dead_events(
+        self, *, projection: str | None = None, ids: Sequence[int] | None = None, limit: int, after: int = 0
+    ) -> Mapping[str, Any]: ...
+
+    def drop_events(self, ids: Sequence[int]) -> int: ...
+
+
 class EntityRecords(Protocol):
     """Results of the `entities` projection."""
 
-    def store_links(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]: ...
+    def store_links(self, rows: Sequence[Mapping[str, Any]], *, accept_empty: bool = False) -> Mapping[str, Any]: ...
 
 
 class EmbeddingRecords(Protocol):
@@ -147,7 +175,9 @@ class StatusRecords(Protocol):
     def health(self) -> Mapping[str, Any]: ...
 
 
-class RecordStore(MemoryRecords, SyncRecords, EntityRecords, EmbeddingRecords, AuditRecords, RepairRecords, StatusRecords, Protocol):
+class RecordStore(
+    MemoryRecords, SyncRecords, DeadLetterRecords, EntityRecords, EmbeddingRecords, AuditRecords, RepairRecords, StatusRecords, Protocol
+):
     """The record: memories, entities, passages, embeddings, ledger, verdicts."""
 
     def close(self) -> None: ...

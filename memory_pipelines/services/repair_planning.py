@@ -68,9 +68,12 @@ def drafted(findings: Sequence[Finding]) -> dict[Subject, _Draft]:
     A target ahead of the record, or unknown to it, is overwritten only while it still shows the revision that was seen.
     """
     drafts: dict[Subject, _Draft] = {}
+    given_up = {_owed(finding) for finding in findings if finding.kind == "given_up"}  # knowingly: no repair takes them up again
     for finding in findings:
         hint = finding.hint
         subject = _owed(finding)
+        if subject in given_up:
+            continue
         draft = drafts.setdefault(subject, _Draft(finding.store))
         draft.why.append(finding.kind)
         if finding.store == "graph" and not hint.get("stray"):

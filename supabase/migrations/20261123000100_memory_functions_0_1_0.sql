@@ -201,7 +201,7 @@ declare
   result jsonb;
 begin
   with late as (
-    select case when parked_at is not null then 'parked' else 'owed_too_long' end as kind, projection, l.kind as subject, id, owed_since, attempts, last_error,
+    select case when parked_at is null then 'owed_too_long' when dropped_at is null then 'parked' else 'given_up' end as kind, projection, l.kind as subject, id, owed_since, attempts, last_error,
       row_number() over (order by owed_number) as n
     from memory.ledger l where owed_number is not null and (owed_since < clock_timestamp() - budget or parked_at is not null)
   )
@@ -453,14 +453,27 @@ set search_path = memory, extensions, public, pg_temp as $$
   select sha256(convert_to((select value from memory.settings where name = 'pepper') || e'\x1f' || array_to_string(parts, e'\x1f', e'\x1e'), 'UTF8'))
 $$;
 
--- Owes subjects to a projection under new numbers. A row that is owed already keeps the time since when; a parked one is
--- released, because what it failed on has changed.
+-- Whether a subject is still what a failed row was charged for: the same revision for the graph, the same version for others.
+create or replace function memory.unchanged_since(p_projection text, p_kind text, p_id text, p_seen integer) returns boolean language plpgsql as $$
+begin
+  return p_seen is not distinct from case p_kind
+    when 'memory' then (select case p_projection when 'graph' then m.revision else m.version end from memory.memories m where m.id = memory.as_uuid(p_id))
+    when 'entity' then (select e.revision from memory.entities e where e.id = memory.as_uuid(p_id))
+    when 'relation' then (select r.revision from memory.relations r where r.id = memory.as_uuid(p_id))
+  end;
+end $$;
+
+-- Owes subjects to a projection under new numbers. A row that is owed already keeps the time since when. One that has failed, parked
+-- or not, starts anew if what it failed on has changed; else it keeps its attempts, and stays parked.
 create or replace function memory.owe(p_projection text, p_kind text, p_ids uuid[]) returns void language sql as $$
   insert into memory.ledger as l (projection, kind, id, owed_number, owed_since)
   select p_projection, p_kind, i::text, nextval('memory.owings'), clock_timestamp() from (select distinct unnest(p_ids) as i order by 1) ids
   on conflict (projection, kind, id) do update
     set owed_number = excluded.owed_number, owed_since = coalesce(l.owed_since, excluded.owed_since),
-        attempts = 0, retry_at = null, last_error = null, parked_at = null
+        attempts = case when l.attempts > 0 and memory.unchanged_since(l.projection, l.kind, l.id, l.failed_seen) then l.attempts else 0 end,
+        retry_at = case when l.attempts > 0 and memory.unchanged_since(l.projection, l.kind, l.id, l.failed_seen) then l.retry_at end,
+        last_error = case when l.attempts > 0 and memory.unchanged_since(l.projection, l.kind, l.id, l.failed_seen) then l.last_error end,
+        parked_at = case when l.attempts > 0 and memory.unchanged_since(l.projection, l.kind, l.id, l.failed_seen) then l.parked_at end
 $$;
 
 -- Settles subjects whose result was stored in this very transaction.
@@ -495,6 +508,158 @@ end $$;
 create or replace function memory.millis(at timestamptz) returns bigint language sql immutable strict parallel safe as $$
   select floor(extract(epoch from at - timestamptz '1970-01-01 00:00:00+00') * 1000)::bigint
 $$;
+
+-- Dead letters: what failed for a reason of its own and is parked, rows of the ledger and entries of the stream alike.
+-- A parked row is owed still; nobody takes it until it changes, or until somebody retries it. One that is dropped is a debt
+-- given up knowingly: it stays parked, whatever repairs are made, and audits go on naming it.
+
+-- Charges failures to rows. A row is parked when its error is final or it has failed often enough; it blocks nobody.
+--   {"projection", "max_attempts", "rows": [{kind, id, number, error, code?, final, revision?, version?, tokens?}, …]} -> {"failed": n, "parked": n}
+--   `revision` and `version` are what the worker saw of the subject: as long as that has not changed, no later event releases the row.
+create or replace function public.memory_fail_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  result jsonb;
+begin
+  with failed as (
+    update memory.ledger l
+    set attempts = l.attempts + 1, last_error = left(r.error, 2000), error_code = left(r.code, 100),
+        first_failed_at = case when l.attempts = 0 then clock_timestamp() else coalesce(l.first_failed_at, clock_timestamp()) end,
+        last_failed_at = clock_timestamp(), dropped_at = null,
+        tokens_spent = case when l.attempts = 0 then 0 else l.tokens_spent end + coalesce(r.tokens, 0),
+        failed_seen = case when l.projection = 'graph' then r.revision else r.version end,
+        -- Jitter: rows that failed together are not all tried again at one moment.
+        retry_at = clock_timestamp() + make_interval(secs => least(2 ^ least(l.attempts, 10), 300) * (0.75 + random() / 2)),
+        parked_at = case when r.final or l.attempts + 1 >= (p ->> 'max_attempts')::integer then clock_timestamp() end
+    from jsonb_to_recordset(p -> 'rows')
+      r(kind text, id text, number bigint, error text, code text, final boolean, revision integer, version integer, tokens bigint)
+    where l.projection = p ->> 'projection' and l.kind = r.kind and l.id = r.id and l.owed_number = r.number
+    returning l.parked_at
+  )
+  select jsonb_build_object('failed', count(*), 'parked', count(parked_at)) into result from failed;
+  return result;
+end $$;
+
+-- Parked rows, the longest owed first.
+--   {"projection"?, "letters"?: [[projection, kind, id], …], "id"?, "limit", "after"?: owed number} -> {"letters": [{…}, …], "next": owed number|null}
+create or replace function public.memory_dead_letters_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  result jsonb;
+begin
+  with page as (
+    select l.* from memory.ledger l
+    where l.parked_at is not null and l.owed_number > coalesce((p ->> 'after')::bigint, 0)
+      and (p ->> 'projection' is null or l.projection = p ->> 'projection')
+      and (p ->> 'id' is null or l.id = p ->> 'id')
+      and (p -> 'letters' is null or (l.projection, l.kind, l.id) in (select x ->> 0, x ->> 1, x ->> 2 from jsonb_array_elements(p -> 'letters') x))
+    order by l.owed_number limit (p ->> 'limit')::integer
+  )
+  select jsonb_build_object(
+    'letters', coalesce(jsonb_agg(jsonb_build_object(
+        'projection', l.projection, 'kind', l.kind, 'id', l.id, 'namespace', coalesce(m.namespace, e.namespace, r.namespace),
+        'code', coalesce(l.error_code, 'failed'), 'reason', l.last_error, 'attempts', l.attempts, 'tokens_spent', l.tokens_spent,
+        'first_failed_at', coalesce(l.first_failed_at, l.parked_at), 'last_failed_at', coalesce(l.last_failed_at, l.parked_at),
+        'owed_since', l.owed_since, 'parked_at', l.parked_at, 'dropped_at', l.dropped_at) order by l.owed_number), '[]'),
+    'next', case when count(*) = (p ->> 'limit')::integer then max(l.owed_number) end)
+  into result
+  from page l
+  left join memory.memories m on l.kind = 'memory' and m.id = memory.as_uuid(l.id)
+  left join memory.entities e on l.kind = 'entity' and e.id = memory.as_uuid(l.id)
+  left join memory.relations r on l.kind = 'relation' and r.id = memory.as_uuid(l.id);
+  return result;
+end $$;
+
+-- Releases parked rows: they are tried again. Those named, dropped ones included; or a page of all that nobody dropped.
+--   {"letters": [[projection, kind, id], …]} | {"projection"?, "limit"}, and "accept_empty"?: let an extraction that finds nothing replace
+--   what the same text gave before -> {"retried": n, "touched": [[kind, id], …]}
+create or replace function public.memory_retry_dead_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  result jsonb;
+begin
+  with chosen as (
+    select l.projection, l.kind, l.id from memory.ledger l
+    where l.parked_at is not null
+      and case when p -> 'letters' is null
+        then l.dropped_at is null and (p ->> 'projection' is null or l.projection = p ->> 'projection')
+        else (l.projection, l.kind, l.id) in (select x ->> 0, x ->> 1, x ->> 2 from jsonb_array_elements(p -> 'letters') x) end
+    order by l.owed_number limit (p ->> 'limit')::integer
+  ), released as (
+    update memory.ledger l
+    set attempts = 0, retry_at = null, last_error = null, parked_at = null, dropped_at = null,
+        hint = case when (p ->> 'accept_empty')::boolean and l.projection = 'entities'
+          then coalesce(l.hint, '{}') || '{"accept_empty": true}' else l.hint end
+    from chosen c
+    where l.projection = c.projection and l.kind = c.kind and l.id = c.id and l.parked_at is not null
+    returning l.kind, l.id
+  )
+  select jsonb_build_object('retried', count(*), 'touched', coalesce(jsonb_agg(distinct jsonb_build_array(kind, id)), '[]')) into result from released;
+  return result;
+end $$;
+
+-- Gives up parked debts knowingly. They stay parked and named by audits; nothing but a change, a retry or a rebuild takes them up again.
+--   {"letters": [[projection, kind, id], …]} -> {"dropped": n}
+create or replace function public.memory_drop_dead_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  n integer;
+begin
+  update memory.ledger l set dropped_at = coalesce(l.dropped_at, clock_timestamp())
+  from (select distinct x ->> 0 as projection, x ->> 1 as kind, x ->> 2 as id from jsonb_array_elements(input::jsonb -> 'letters') x) c
+  where l.projection = c.projection and l.kind = c.kind and l.id = c.id and l.parked_at is not null;
+  get diagnostics n = row_count;
+  return jsonb_build_object('dropped', n);
+end $$;
+
+-- Parks entries of the stream that could not be read; an entry that comes again is parked once.
+--   {"projection", "events": [{entry, payload, problem}, …]} -> {"parked": n}
+create or replace function public.memory_park_events_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  n integer;
+begin
+  insert into memory.dead_events (projection, entry, payload, problem)
+  select input::jsonb ->> 'projection', e.entry, e.payload, left(e.problem, 2000)
+  from jsonb_to_recordset(input::jsonb -> 'events') e(entry text, payload text, problem text)
+  on conflict do nothing;
+  get diagnostics n = row_count;
+  return jsonb_build_object('parked', n);
+end $$;
+
+-- Parked entries of the stream, oldest first.
+--   {"projection"?, "ids"?: [n, …], "limit", "after"?: id} -> {"events": [{id, projection, entry, payload, problem, at}, …], "next": id|null}
+create or replace function public.memory_dead_events_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  result jsonb;
+begin
+  select jsonb_build_object('events', coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]'),
+    'next', case when count(*) = (p ->> 'limit')::integer then max(e.id) end)
+  into result
+  from (
+    select * from memory.dead_events d
+    where d.id > coalesce((p ->> 'after')::bigint, 0) and (p ->> 'projection' is null or d.projection = p ->> 'projection')
+      and (p -> 'ids' is null or d.id in (select i::bigint from jsonb_array_elements_text(p -> 'ids') i))
+    order by d.id limit (p ->> 'limit')::integer
+  ) e;
+  return result;
+end $$;
+
+-- Deletes parked entries: nothing hangs on them, because what they may have named is owed in the ledger.  {"ids": [n, …]} -> {"dropped": n}
+create or replace function public.memory_drop_events_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  n integer;
+begin
+  delete from memory.dead_events where id in (select i::bigint from jsonb_array_elements_text(input::jsonb -> 'ids') i);
+  get diagnostics n = row_count;
+  return jsonb_build_object('dropped', n);
+end $$;
 
 -- Embeddings: generations, storing, folding into the vector index.
 
@@ -895,23 +1060,37 @@ begin
   return memory.drop_unsupported(entity_ids, relation_ids);
 end $$;
 
--- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused.
---   {"rows": [{id, number, version, entities, relations}]} -> {"stored": n, "superseded": n, "touched": [[kind, id], …]}
+-- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused. One that is
+-- empty, where the very same text gave links before, changes and settles nothing: it is named in `emptied`. Unless that is accepted,
+-- for all by `accept_empty` or for one by its hint (`memory_retry_dead_v1`).
+--   {"rows": [{id, number, version, entities, relations}], "accept_empty"?} -> {"stored": n, "superseded": n, "emptied": [id, …], "touched": [[kind, id], …]}
 create or replace function public.memory_store_links_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
   p jsonb := input::jsonb;
   accepted jsonb;
+  emptied uuid[] := '{}';
   paid integer;
   touched jsonb := '[]';
 begin
   perform id from memory.memories where id in (select (r ->> 'id')::uuid from jsonb_array_elements(p -> 'rows') r) order by id for update;
+  if not coalesce((p ->> 'accept_empty')::boolean, false) then
+    emptied := array(
+      select m.id
+      from jsonb_array_elements(p -> 'rows') r
+      join memory.memories m on m.id = (r ->> 'id')::uuid and m.deleted_at is null and m.version = (r ->> 'version')::integer
+      join memory.ledger l on l.projection = 'entities' and l.kind = 'memory' and l.id = r ->> 'id' and l.settled_version = m.version
+      where jsonb_array_length(r -> 'entities') = 0 and jsonb_array_length(r -> 'relations') = 0
+        and not coalesce((l.hint ->> 'accept_empty')::boolean, false)
+        and (exists (select from memory.mentions n where n.memory_id = m.id and n.extracted)
+          or exists (select from memory.statements s where s.memory_id = m.id and s.extracted)));
+  end if;
   select coalesce(jsonb_agg(jsonb_build_object(
       'memory', m.id, 'namespace', m.namespace, 'version', m.version, 'valid_from', m.created_at,
       'entities', r -> 'entities', 'relations', r -> 'relations')), '[]')
   into accepted
   from jsonb_array_elements(p -> 'rows') r join memory.memories m on m.id = (r ->> 'id')::uuid
-  where m.deleted_at is null and m.version = (r ->> 'version')::integer;
+  where m.deleted_at is null and m.version = (r ->> 'version')::integer and m.id <> all (emptied);
   if jsonb_array_length(accepted) > 0 then
     touched := memory.store_links(accepted, 'extracted', true);
   end if;
@@ -922,10 +1101,12 @@ begin
     from jsonb_array_elements(p -> 'rows') r left join memory.memories m on m.id = (r ->> 'id')::uuid
     where l.projection = 'entities' and l.kind = 'memory' and l.id = r ->> 'id' and l.owed_number = (r ->> 'number')::bigint
       and (m.id is null or m.deleted_at is not null or m.version = (r ->> 'version')::integer)
+      and (m.id is null or m.id <> all (emptied))
     returning 1
   )
   select count(*) into paid from paid_rows;
-  return jsonb_build_object('stored', paid, 'superseded', jsonb_array_length(p -> 'rows') - paid, 'touched', touched);
+  return jsonb_build_object('stored', paid, 'superseded', jsonb_array_length(p -> 'rows') - paid - cardinality(emptied),
+    'emptied', to_jsonb(emptied), 'touched', touched);
 end $$;
 
 -- The live entity with this name, else the names nearest to it (by trigram-free means: same beginning, then nearest vector).
@@ -1074,6 +1255,11 @@ begin
       and exists (select from memory.ledger l where l.projection = 'embeddings' and l.kind = 'memory' and l.id = p_memory.id::text and l.owed_number is null);
     update memory.ledger set settled_version = p_memory.version
     where projection in ('embeddings', 'entities') and kind = 'memory' and id = p_memory.id::text and owed_number is null;
+    -- The text is what they hang on: where it failed, or gave what it gave, it would again.
+    update memory.ledger set failed_seen = p_memory.version
+    where projection in ('embeddings', 'entities') and kind = 'memory' and id = p_memory.id::text and attempts > 0 and failed_seen = p_memory.version - 1;
+    update memory.ledger set settled_version = p_memory.version
+    where projection = 'entities' and kind = 'memory' and id = p_memory.id::text and settled_version = p_memory.version - 1;
     perform memory.owe(projection, 'memory', array[p_memory.id])
     from memory.ledger where projection in ('embeddings', 'entities') and kind = 'memory' and id = p_memory.id::text and owed_number is not null;
   else
@@ -1957,7 +2143,8 @@ declare
   result jsonb;
 begin
   with owed as (
-    select projection, count(*) filter (where parked_at is null) as owed, count(*) filter (where parked_at is not null) as parked,
+    select projection, count(*) filter (where parked_at is null) as owed, count(*) filter (where parked_at is not null and dropped_at is null) as parked,
+      count(*) filter (where parked_at is not null and dropped_at is not null) as dropped,
       count(*) filter (where parked_at is null and (retry_at is null or retry_at <= now())) as ready,
       extract(epoch from clock_timestamp() - min(owed_since) filter (where parked_at is null)) as oldest,
       min(owed_number) filter (where parked_at is null and (retry_at is null or retry_at <= now())) as first_ready
@@ -1965,10 +2152,10 @@ begin
   )
   select jsonb_build_object(
     'projections', (
-      select jsonb_object_agg(p, jsonb_build_object('owed', coalesce(o.owed, 0), 'ready', coalesce(o.ready, 0), 'parked', coalesce(o.parked, 0), 'oldest_owed_seconds', o.oldest, 'first_ready', o.first_ready,
+      select jsonb_object_agg(p, jsonb_build_object('owed', coalesce(o.owed, 0), 'ready', coalesce(o.ready, 0), 'parked', coalesce(o.parked, 0), 'dropped', coalesce(o.dropped, 0), 'oldest_owed_seconds', o.oldest, 'first_ready', o.first_ready,
         'draining', exists (select from memory.heartbeats h where h.projection = p and h.holder is not null and h.lease_until > clock_timestamp())))
       from unnest(array['entities', 'embeddings', 'graph']) p left join owed o on o.projection = p),
-    'newest_number', (select last_value from memory.owings), 'settled_marker', (select settled_marker from memory.graph_state))
+    'dead_events', (select count(*) from memory.dead_events), 'newest_number', (select last_value from memory.owings), 'settled_marker', (select settled_marker from memory.graph_state))
   into result;
   return result;
 end $$;
@@ -2021,7 +2208,7 @@ begin
   end case;
 end $$;
 
--- The ledger's protocol: begin, claim, settle, fail, owe again. `embeddings.sql` and `entities.sql` store results of the
+-- The ledger's protocol: begin, claim, settle, owe again; failures are charged in `dead_letters.sql`. `embeddings.sql` and `entities.sql` store results of the
 -- projections that live in this database; the graph's are settled here, after the graph has them durably.
 
 -- Takes the projection for a drain unless another one's heartbeat is fresh.  {"projection", "holder", "lease_seconds"} -> boolean
@@ -2244,27 +2431,6 @@ begin
   return lost;
 end $$;
 
--- Charges failures to rows. A row is parked when its error is final or it has failed often enough; it blocks nobody.
---   {"projection", "max_attempts", "rows": [{kind, id, number, error, final}, …]} -> {"failed": n, "parked": n}
-create or replace function public.memory_fail_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-  result jsonb;
-begin
-  with failed as (
-    update memory.ledger l
-    set attempts = l.attempts + 1, last_error = left(r.error, 2000),
-        retry_at = clock_timestamp() + make_interval(secs => least(2 ^ l.attempts, 300)),
-        parked_at = case when r.final or l.attempts + 1 >= (p ->> 'max_attempts')::integer then clock_timestamp() end
-    from jsonb_to_recordset(p -> 'rows') r(kind text, id text, number bigint, error text, final boolean)
-    where l.projection = p ->> 'projection' and l.kind = r.kind and l.id = r.id and l.owed_number = r.number
-    returning l.parked_at
-  )
-  select jsonb_build_object('failed', count(*), 'parked', count(parked_at)) into result from failed;
-  return result;
-end $$;
-
 -- The graph was seen at a marker below one that was settled: what was settled above it is owed again, a page at a time. Until the
 -- last page the graph stays below, so that every batch is refused.
 --   {"marker", "limit"} -> {"owed": n, "settled_marker": the marker to raise the graph to}
@@ -2399,7 +2565,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', 'e0e4d25152033ec67df86a2822f8242776d72e28d8966391f238c2ea42c89658') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', 'b2898894d3d1352293db110bd1a5be2cf8c75049cd41e707344cab1843a157f6') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';

@@ -13,7 +13,7 @@ import pytest
 
 from assets.drains import PROJECTIONS
 from memory_pipelines.definitions import defs
-from resources.configuration import AuditConfig, DrainConfig, HistoryConfig, RepairConfig
+from resources.configuration import AuditConfig, DeadLettersConfig, DrainConfig, HistoryConfig, RepairConfig
 
 ROOT = Path(__file__).parents[2]
 ASSETS = {"memories", "entities", "embeddings", "knowledge_graph", "consistency_audit"}
@@ -74,7 +74,7 @@ def test_a_check_is_one_question() -> None:
     assert [name for name, description in descriptions.items() if not description.endswith("?")] == []
 
 
-@pytest.mark.parametrize("config", [DrainConfig, AuditConfig, RepairConfig, HistoryConfig])
+@pytest.mark.parametrize("config", [DrainConfig, AuditConfig, RepairConfig, HistoryConfig, DeadLettersConfig])
 def test_what_may_be_configured_is_described(config: type[dg.Config]) -> None:
     assert [name for name, field in config.model_fields.items() if not (field.description or "").endswith(".")] == []
 

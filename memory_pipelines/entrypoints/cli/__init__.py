@@ -22,6 +22,7 @@ from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.entrypoints import errors
 from memory_pipelines.entrypoints.cli import (
     audit,
+    dead,
     demo,
     dev,
     doctor,
@@ -44,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for group in (demo, dev, memories, search, transfer, sync, audit, explain, repair, policy, doctor, engines):
+for group in (demo, dev, memories, search, transfer, sync, dead, audit, explain, repair, policy, doctor, engines):
     app.add_typer(group.app)
 
 _debug = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from memory_pipelines.stores.postgres.subjects.audit import Audit
+from memory_pipelines.stores.postgres.subjects.dead_letters import DeadLetters
 from memory_pipelines.stores.postgres.subjects.embeddings import Embeddings
 from memory_pipelines.stores.postgres.subjects.entities import Entities
 from memory_pipelines.stores.postgres.subjects.memories import Memories
@@ -11,7 +12,7 @@ from memory_pipelines.stores.postgres.subjects.status import Status
 from memory_pipelines.stores.postgres.subjects.sync import Sync
 
 
-class PostgresRecord(Memories, Sync, Entities, Embeddings, Audit, Repair, Status):
+class PostgresRecord(Memories, Sync, DeadLetters, Entities, Embeddings, Audit, Repair, Status):
     """`ports.RecordStore` over any transport that calls functions.
 
     Args:

@@ -197,7 +197,7 @@ declare
   result jsonb;
 begin
   with late as (
-    select case when parked_at is not null then 'parked' else 'owed_too_long' end as kind, projection, l.kind as subject, id, owed_since, attempts, last_error,
+    select case when parked_at is null then 'owed_too_long' when dropped_at is null then 'parked' else 'given_up' end as kind, projection, l.kind as subject, id, owed_since, attempts, last_error,
       row_number() over (order by owed_number) as n
     from memory.ledger l where owed_number is not null and (owed_since < clock_timestamp() - budget or parked_at is not null)
   )

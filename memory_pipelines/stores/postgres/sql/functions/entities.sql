@@ -252,23 +252,37 @@ begin
   return memory.drop_unsupported(entity_ids, relation_ids);
 end $$;
 
--- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused.
---   {"rows": [{id, number, version, entities, relations}]} -> {"stored": n, "superseded": n, "touched": [[kind, id], …]}
+-- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused. One that is
+-- empty, where the very same text gave links before, changes and settles nothing: it is named in `emptied`. Unless that is accepted,
+-- for all by `accept_empty` or for one by its hint (`memory_retry_dead_v1`).
+--   {"rows": [{id, number, version, entities, relations}], "accept_empty"?} -> {"stored": n, "superseded": n, "emptied": [id, …], "touched": [[kind, id], …]}
 create or replace function public.memory_store_links_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
   p jsonb := input::jsonb;
   accepted jsonb;
+  emptied uuid[] := '{}';
   paid integer;
   touched jsonb := '[]';
 begin
   perform id from memory.memories where id in (select (r ->> 'id')::uuid from jsonb_array_elements(p -> 'rows') r) order by id for update;
+  if not coalesce((p ->> 'accept_empty')::boolean, false) then
+    emptied := array(
+      select m.id
+      from jsonb_array_elements(p -> 'rows') r
+      join memory.memories m on m.id = (r ->> 'id')::uuid and m.deleted_at is null and m.version = (r ->> 'version')::integer
+      join memory.ledger l on l.projection = 'entities' and l.kind = 'memory' and l.id = r ->> 'id' and l.settled_version = m.version
+      where jsonb_array_length(r -> 'entities') = 0 and jsonb_array_length(r -> 'relations') = 0
+        and not coalesce((l.hint ->> 'accept_empty')::boolean, false)
+        and (exists (select from memory.mentions n where n.memory_id = m.id and n.extracted)
+          or exists (select from memory.statements s where s.memory_id = m.id and s.extracted)));
+  end if;
   select coalesce(jsonb_agg(jsonb_build_object(
       'memory', m.id, 'namespace', m.namespace, 'version', m.version, 'valid_from', m.created_at,
       'entities', r -> 'entities', 'relations', r -> 'relations')), '[]')
   into accepted
   from jsonb_array_elements(p -> 'rows') r join memory.memories m on m.id = (r ->> 'id')::uuid
-  where m.deleted_at is null and m.version = (r ->> 'version')::integer;
+  where m.deleted_at is null and m.version = (r ->> 'version')::integer and m.id <> all (emptied);
   if jsonb_array_length(accepted) > 0 then
     touched := memory.store_links(accepted, 'extracted', true);
   end if;
@@ -279,10 +293,12 @@ begin
     from jsonb_array_elements(p -> 'rows') r left join memory.memories m on m.id = (r ->> 'id')::uuid
     where l.projection = 'entities' and l.kind = 'memory' and l.id = r ->> 'id' and l.owed_number = (r ->> 'number')::bigint
       and (m.id is null or m.deleted_at is not null or m.version = (r ->> 'version')::integer)
+      and (m.id is null or m.id <> all (emptied))
     returning 1
   )
   select count(*) into paid from paid_rows;
-  return jsonb_build_object('stored', paid, 'superseded', jsonb_array_length(p -> 'rows') - paid, 'touched', touched);
+  return jsonb_build_object('stored', paid, 'superseded', jsonb_array_length(p -> 'rows') - paid - cardinality(emptied),
+    'emptied', to_jsonb(emptied), 'touched', touched);
 end $$;
 
 -- The live entity with this name, else the names nearest to it (by trigram-free means: same beginning, then nearest vector).

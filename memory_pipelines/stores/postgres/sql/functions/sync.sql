@@ -1,4 +1,4 @@
--- The ledger's protocol: begin, claim, settle, fail, owe again. `embeddings.sql` and `entities.sql` store results of the
+-- The ledger's protocol: begin, claim, settle, owe again; failures are charged in `dead_letters.sql`. `embeddings.sql` and `entities.sql` store results of the
 -- projections that live in this database; the graph's are settled here, after the graph has them durably.
 
 -- Takes the projection for a drain unless another one's heartbeat is fresh.  {"projection", "holder", "lease_seconds"} -> boolean
@@ -219,27 +219,6 @@ begin
   where l.projection = 'graph' and l.kind = t.kind and l.id = t.id and l.settled_marker > p_marker;
   get diagnostics lost = row_count;
   return lost;
-end $$;
-
--- Charges failures to rows. A row is parked when its error is final or it has failed often enough; it blocks nobody.
---   {"projection", "max_attempts", "rows": [{kind, id, number, error, final}, …]} -> {"failed": n, "parked": n}
-create or replace function public.memory_fail_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-  result jsonb;
-begin
-  with failed as (
-    update memory.ledger l
-    set attempts = l.attempts + 1, last_error = left(r.error, 2000),
-        retry_at = clock_timestamp() + make_interval(secs => least(2 ^ l.attempts, 300)),
-        parked_at = case when r.final or l.attempts + 1 >= (p ->> 'max_attempts')::integer then clock_timestamp() end
-    from jsonb_to_recordset(p -> 'rows') r(kind text, id text, number bigint, error text, final boolean)
-    where l.projection = p ->> 'projection' and l.kind = r.kind and l.id = r.id and l.owed_number = r.number
-    returning l.parked_at
-  )
-  select jsonb_build_object('failed', count(*), 'parked', count(parked_at)) into result from failed;
-  return result;
 end $$;
 
 -- The graph was seen at a marker below one that was settled: what was settled above it is owed again, a page at a time. Until the
