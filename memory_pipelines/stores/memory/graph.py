@@ -57,7 +57,8 @@ class MemoryGraph:
         write: dict[str, Callable[[Row], bool]] = {
             "memory": self._apply_memory, "entity": self._apply_entity, "relation": self._apply_relation,
             "buried_relation": self._bury_relation, "strays": self._remove_strays,
-            "copies_memory": lambda row: self._remove_copies("Memory", row), "copies_entity": lambda row: self._remove_copies("Entity", row),
+            "copies_memory": lambda row: self._remove_copies("Memory", row),
+            "copies_entity": lambda row: self._remove_copies("Entity", row),
         }  # fmt: skip
         with self._held.lock:
             marker = self._held.marker
