@@ -6,7 +6,7 @@ set search_path = public, extensions;
 -- exact anti-joins for what lives beside the record. Nothing here writes but the verdict.
 
 -- Sums per bucket, or per leaf of some buckets, of what must be live in the graph.
---   {"kind": memory|entity|mention|relation, "buckets"?: [b, …]} -> [[bucket, count, high, low], …] or [[bucket, leaf, count, high, low], …]
+--   {"kind": memory|entity|mention|relation, "buckets"?: [b, …], "leaves"?: false} -> [[bucket, count, high, low], …] or [[bucket, leaf, count, high, low], …]
 create or replace function public.memory_audit_sums_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
@@ -17,16 +17,22 @@ declare
     when 'relation' then 'select bucket, leaf, digest from memory.relations where deleted_at is null'
     when 'mention' then 'select m.bucket, m.leaf, n.digest from memory.mentions n join memory.memories m on m.id = n.memory_id where m.deleted_at is null'
   end;
+  chosen smallint[] := case when p ? 'buckets' then array(select b::smallint from jsonb_array_elements_text(p -> 'buckets') b) end;
   sums jsonb;
 begin
-  if p -> 'buckets' is null then
+  if not coalesce((p ->> 'leaves')::boolean, true) then
+    execute format('select coalesce(jsonb_agg(jsonb_build_array(bucket, n, h, l)), ''[]'') from (
+      select bucket, count(*) as n, sum((digest >> 32) & 4294967295) as h, sum(digest & 4294967295) as l from (%s) x
+      where bucket = any ($1) group by bucket) y', live)
+    into sums using chosen;
+  elsif chosen is null then
     execute format('select coalesce(jsonb_agg(jsonb_build_array(bucket, n, h, l)), ''[]'') from (
       select bucket, count(*) as n, sum((digest >> 32) & 4294967295) as h, sum(digest & 4294967295) as l from (%s) x group by bucket) y', live) into sums;
   else
     execute format('select coalesce(jsonb_agg(jsonb_build_array(bucket, leaf, n, h, l)), ''[]'') from (
       select bucket, leaf, count(*) as n, sum((digest >> 32) & 4294967295) as h, sum(digest & 4294967295) as l from (%s) x
       where bucket = any ($1) group by bucket, leaf) y', live)
-    into sums using array(select b::smallint from jsonb_array_elements_text(p -> 'buckets') b);
+    into sums using chosen;
   end if;
   return sums;
 end $$;
@@ -35,7 +41,7 @@ end $$;
 -- or by a range of buckets; tombstones come too when asked for by id. A mention's id is `memory:entity`. What is parked is
 -- not on its way: it counts as not owed, so that what it left undone is found, and put right with what was seen.
 --   {"kind", "ids"?: [id, …], "cells"?: [[bucket, leaf], …], "buckets"?: [from, below]}
---   -> [{id, revision, deleted, owed_seconds|null, settled_at, props, source, target}, …]
+--   -> [{id, revision, deleted, owed_seconds|null, settled_revision|null (while owed), props, source, target}, …]
 create or replace function public.memory_audit_expected_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off as $$
 declare
@@ -83,7 +89,7 @@ begin
   end if;
   execute format('select coalesce(jsonb_agg(jsonb_build_object(''id'', x.id, ''revision'', x.revision, ''deleted'', x.deleted, ''props'', x.props, ''source'', x.source,
       ''target'', x.target, ''owed_seconds'', case when l.owed_number is not null and l.parked_at is null or l.id is null then coalesce(extract(epoch from clock_timestamp() - l.owed_since), 0) end,
-      ''settled_at'', l.settled_at)), ''[]'')
+      ''settled_revision'', case when l.owed_number is null then l.settled_revision end)), ''[]'')
     from (%s) x
     left join (select * from memory.ledger where projection = ''graph'' and kind = $3 and id = any ($1::text[])) l on l.id = x.owner', body)
   into rows
@@ -92,55 +98,63 @@ begin
   return rows;
 end $$;
 
--- Differences in one page of passages and embeddings, exactly, by id range. Rows that are owed are left to the ledger's own audit.
---   {"after": id|null, "limit"} -> {"findings": [{kind, store, subject, id, expected, actual, hint}], "passages": n, "embeddings": n, "next": id|null}
+-- Differences in one page of passages and embeddings, exactly, by id range, or of some owners. Rows that are owed are left to the
+-- ledger's own audit. Vectors of a generation that is being built are nobody's business yet.
+--   {"after": id|null, "limit"} or {"ids": [id, …]} -> {"findings": [{kind, store, subject, id, expected, actual, hint}], "passages": n, "embeddings": n, "next": id|null}
 create or replace function public.memory_audit_embeddings_v1(input text) returns jsonb
-language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off as $$
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off set plan_cache_mode = force_custom_plan as $$
 declare
   p jsonb := input::jsonb;
   g memory.generations;
   low uuid := coalesce((p ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000');
   high uuid;
+  chosen uuid[] := case when p ? 'ids' then array(select i::uuid from jsonb_array_elements_text(p -> 'ids') i) end;
   blank text := e'\t\n\u000b\f\r\u001c\u001d\u001e\u001f \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000';
   result jsonb;
 begin
   select * into g from memory.generations where state = 'active';
-  select id into high from (
-    select id from memory.memories where id > low union select id from memory.entities where id > low order by id limit (p ->> 'limit')::integer
-  ) x order by id desc limit 1;
-  if (select count(*) from (select from memory.memories where id > high union all select from memory.entities where id > high limit 1) x) = 0 then
+  if chosen is null then
+    select id into high from (
+      select id from memory.memories where id > low union select id from memory.entities where id > low order by id limit (p ->> 'limit')::integer
+    ) x order by id desc limit 1;
+  end if;
+  if chosen is not null or (select count(*) from (select from memory.memories where id > high union all select from memory.entities where id > high limit 1) x) = 0 then
     high := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
   end if;
-  with owed as (
-    select kind, memory.as_uuid(id) as id from memory.ledger where projection = 'embeddings' and owed_number is not null
-  ), live as (
-    select id, version, namespace, text from memory.memories where deleted_at is null and id > low and id <= high
+  with live as (
+    select id, version, namespace, text from memory.memories where deleted_at is null and id > low and id <= high and (chosen is null or id = any (chosen))
   ), wanted as (
     select 'memory' as kind, m.id, q.ordinal as passage, m.version, m.namespace from memory.passages q join live m on m.id = q.memory_id
     union all
-    select 'entity', e.id, 0::smallint, e.revision, e.namespace from memory.entities e where e.deleted_at is null and e.id > low and e.id <= high
+    select 'entity', e.id, 0::smallint, e.revision, e.namespace from memory.entities e
+    where e.deleted_at is null and e.id > low and e.id <= high and (chosen is null or e.id = any (chosen))
   ), had as (
-    select kind, id, passage, version, namespace, generation, vector_dims(v) as dims from memory.embeddings where id > low and id <= high
+    select kind, id, passage, version, namespace, generation, vector_dims(v) as dims from memory.embeddings
+    where id > low and id <= high and (chosen is null or id = any (chosen))
+      and generation not in (select b.id from memory.generations b where b.state = 'building')
+  ), elsewhere as (
+    select h.*, w.version as wanted_version, case when w.id is null then 'orphan' else 'wrong_generation' end as finding
+    from had h left join wanted w on w.kind = h.kind and w.id = h.id and w.passage = h.passage where h.generation <> g.id
   ), vectors as (
     select coalesce(w.kind, h.kind) as owner_kind, coalesce(w.id, h.id) as owner, coalesce(w.passage, h.passage) as passage,
       w.version as wanted_version, h.version as had_version, h.dims, h.generation,
       case when w.id is null then 'orphan' when h.id is null then 'missing' when h.version < w.version then 'stale' when h.version > w.version then 'ahead'
-           when h.dims <> g.dimensions then 'wrong_dimension' when h.namespace <> w.namespace then 'edited' end as finding
-    from wanted w full join had h on h.kind = w.kind and h.id = w.id and h.passage = w.passage and h.generation = g.id
+           when h.dims <> g.dimensions then 'wrong_dimension' when h.namespace <> w.namespace then 'wrong_namespace' end as finding
+    from wanted w full join (select * from had where generation = g.id) h on h.kind = w.kind and h.id = w.id and h.passage = w.passage
   ), uncovered as (  -- texts that their passages do not make up, but for white space (as Python strips it: `domain/passages.py`)
     select m.id, m.version, m.text, q.last
     from live m
     left join (
       select memory_id, string_agg(text, ' ' order by ordinal) as joined, max(ordinal) as last
-      from memory.passages where memory_id > low and memory_id <= high group by memory_id
+      from memory.passages where memory_id > low and memory_id <= high and (chosen is null or memory_id = any (chosen)) group by memory_id
     ) q on q.memory_id = m.id
     where q.joined is null or (q.joined <> m.text and translate(q.joined, blank, '') <> translate(m.text, blank, ''))
   ), cut as (
     select q.memory_id as owner, q.ordinal, m.version as wanted_version, q.version as had_version,
       case when m.id is null then 'orphan' when q.version <> m.version then 'stale'
-           when q.namespace <> m.namespace or (u.id is not null and position(q.text in u.text) = 0) then 'edited' end as finding
+           when q.namespace <> m.namespace then 'wrong_namespace' when u.id is not null and position(q.text in u.text) = 0 then 'edited' end as finding
     from memory.passages q left join live m on m.id = q.memory_id left join uncovered u on u.id = q.memory_id
-    where q.memory_id > low and q.memory_id <= high
+    where q.memory_id > low and q.memory_id <= high and (chosen is null or q.memory_id = any (chosen))
   ), texts as (
     select * from cut where finding is not null
     union all
@@ -153,12 +167,20 @@ begin
       case when wanted_version is not null then jsonb_build_object('version', wanted_version, 'generation', g.id, 'dimensions', g.dimensions) end as expected,
       case when had_version is not null then jsonb_build_object('version', had_version, 'generation', generation, 'dimensions', dims) end as actual,
       owner_kind, owner
-    from vectors where finding is not null
+    from (
+      select * from vectors v where finding is not null
+        and not (finding = 'missing' and exists (select from elsewhere o where o.kind = v.owner_kind and o.id = v.owner and o.passage = v.passage))
+      union all
+      select kind, id, passage, wanted_version, version, dims, generation, finding from elsewhere
+    ) v
     union all
     select finding, 'passages', 'passage', owner || '#' || ordinal,
       case when wanted_version is not null then jsonb_build_object('version', wanted_version) end,
       case when had_version is not null then jsonb_build_object('version', had_version) end, 'memory', owner
     from texts
+  ), owed as (
+    select l.kind, memory.as_uuid(l.id) as id from memory.ledger l
+    where l.projection = 'embeddings' and l.id = any (array(select distinct owner::text from found)) and l.owed_number is not null
   )
   select jsonb_build_object(
     'findings', coalesce((select jsonb_agg(jsonb_build_object('kind', f.kind, 'store', f.store, 'subject', f.subject, 'id', f.id, 'expected', f.expected, 'actual', f.actual,
@@ -170,7 +192,8 @@ begin
   return result;
 end $$;
 
--- Debts too old, and subjects the ledger does not know.  {"budget_seconds"} -> {"pending": n, "findings": […]}
+-- Debts too old, and rows that were set aside: at most a thousand of them, oldest first, and a count of the rest.
+--   {"budget_seconds"} -> {"pending": n, "findings": […], "more": {kind: n}}
 create or replace function public.memory_audit_ledger_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
@@ -178,44 +201,242 @@ declare
   result jsonb;
 begin
   with late as (
-    select case when parked_at is not null then 'parked' else 'owed_too_long' end as kind, projection, l.kind as subject, id, owed_since, attempts, last_error
+    select case when parked_at is not null then 'parked' else 'owed_too_long' end as kind, projection, l.kind as subject, id, owed_since, attempts, last_error,
+      row_number() over (order by owed_number) as n
     from memory.ledger l where owed_number is not null and (owed_since < clock_timestamp() - budget or parked_at is not null)
-    order by owed_number limit 1000
-  ), unledgered as (
-    select p.projection, s.kind, s.id
-    from (select 'memory' as kind, id from memory.memories union all select 'entity', id from memory.entities union all select 'relation', id from memory.relations) s
-    join (values ('graph', 'memory'), ('graph', 'entity'), ('graph', 'relation'), ('embeddings', 'memory'), ('embeddings', 'entity'), ('entities', 'memory')) p(projection, kind)
-      on p.kind = s.kind
-    where not exists (select from memory.ledger l where l.projection = p.projection and l.kind = s.kind and l.id = s.id::text)
-    limit 1000
   )
   select jsonb_build_object(
     'pending', (select count(*) from memory.ledger where owed_number is not null and parked_at is null and owed_since >= clock_timestamp() - budget),
+    'more', (select coalesce(jsonb_object_agg(x.kind, x.rest), '{}') from (select kind, count(*) as rest from late where n > 1000 group by kind) x),
     'findings', coalesce((select jsonb_agg(jsonb_build_object('kind', l.kind, 'store', 'ledger', 'subject', l.subject, 'id', l.id,
         'expected', jsonb_build_object('projection', l.projection, 'owed', false),
         'actual', jsonb_build_object('projection', l.projection, 'owed_since', l.owed_since, 'attempts', l.attempts, 'error', l.last_error),
-        'hint', jsonb_build_object('projection', l.projection))) from late l), '[]')
-      || coalesce((select jsonb_agg(jsonb_build_object('kind', 'unledgered', 'store', 'ledger', 'subject', u.kind, 'id', u.id,
-        'expected', jsonb_build_object('projection', u.projection), 'actual', null, 'hint', jsonb_build_object('projection', u.projection))) from unledgered u), '[]'))
+        'hint', jsonb_build_object('projection', l.projection))) from late l where n <= 1000), '[]'))
   into result;
   return result;
 end $$;
 
--- Keeps a verdict.  {mode, clean, checked, pending, kinds, findings, seconds, repaired} -> {"id"}
-create or replace function public.memory_save_verdict_v1(input text) returns jsonb
-language sql security definer set search_path = memory, extensions, public, pg_temp as $$
-  insert into memory.verdicts (mode, clean, checked, pending, kinds, findings, seconds, repaired)
-  select mode, clean, checked, pending, kinds, findings, seconds, repaired
-  from jsonb_to_record(input::jsonb) v(mode text, clean boolean, checked jsonb, pending integer, kinds jsonb, findings jsonb, seconds float8, repaired integer)
-  returning jsonb_build_object('id', id)
-$$;
+-- One page of one kind, both ways: subjects that the ledger does not know, and ledger rows that claim to have shown a subject which the
+-- record does not know. (A repair of what the record never held settles at version 0: that claims nothing.)
+--   {"kind": memory|entity|relation, "after": id|null, "limit"} -> {"findings": […], "next": id|null}
+create or replace function public.memory_audit_coverage_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off set plan_cache_mode = force_custom_plan as $$
+declare
+  p jsonb := input::jsonb;
+  p_kind text := p ->> 'kind';
+  low uuid := coalesce((p ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000');
+  low_text text := coalesce(p ->> 'after', '');
+  wanted text[] := case p_kind when 'memory' then array['graph', 'embeddings', 'entities'] when 'entity' then array['graph', 'embeddings'] else array['graph'] end;
+  subjects uuid[];
+  high text;
+  result jsonb;
+begin
+  execute format('select array(select id from memory.%I where id > $1 order by id limit $2)',
+    case p_kind when 'memory' then 'memories' when 'entity' then 'entities' else 'relations' end)
+  into subjects using low, (p ->> 'limit')::integer;
+  if cardinality(subjects) = (p ->> 'limit')::integer then
+    high := subjects[cardinality(subjects)]::text;
+  end if;
+  with known as (
+    select w.projection, s::text as id from unnest(subjects) s, unnest(wanted) w(projection)
+  ), held as (
+    select l.projection, l.id from memory.ledger l
+    where l.projection = any (array['graph', 'embeddings', 'entities']) and l.kind = p_kind and l.id > low_text and (high is null or l.id <= high)
+  ), differing as (
+    select coalesce(k.projection, h.projection) as projection, coalesce(k.id, h.id) as id, k.id is null as strange
+    from known k full join held h on h.projection = k.projection and h.id = k.id
+    where k.id is null or h.id is null
+  ), claims as (
+    select l.projection, l.id, l.settled_version, l.settled_revision from memory.ledger l
+    where l.projection = any (array['graph', 'embeddings', 'entities']) and l.kind = p_kind and l.id = any (array(select id from differing where strange))
+      and l.owed_number is null and l.settled_version > 0
+  )
+  select jsonb_build_object(
+    'findings', coalesce((select jsonb_agg(jsonb_build_object('kind', 'unledgered', 'store', 'ledger', 'subject', p_kind, 'id', d.id,
+        'expected', jsonb_build_object('projection', d.projection), 'actual', null, 'hint', jsonb_build_object('projection', d.projection)))
+        from differing d where not d.strange), '[]')
+      || coalesce((select jsonb_agg(jsonb_build_object('kind', 'without_subject', 'store', 'ledger', 'subject', p_kind, 'id', c.id,
+        'expected', null, 'actual', jsonb_build_object('projection', c.projection, 'version', c.settled_version, 'revision', c.settled_revision),
+        'hint', jsonb_build_object('projection', c.projection))) from claims c), '[]'),
+    'next', high)
+  into result;
+  return result;
+end $$;
 
--- Stored verdicts, newest first.  {"limit"} -> [verdict, …]
+-- Begins a round, or takes up the one that was interrupted. Only a deep one keeps where it is; `base` is the newest round that was
+-- finished: an incremental one takes what has been touched since.
+--   {"mode", "resume"} -> {"round"|null, "resumed", "started_at", "marker", "step", "place", "tally", "findings", "base": {"started_at", "marker", "findings"}|null}
+create or replace function public.memory_audit_begin_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  present bigint := (select settled_marker from memory.graph_state);
+  r memory.audit_rounds;
+  base jsonb;
+begin
+  if p ->> 'mode' = 'deep' then
+    if coalesce((p ->> 'resume')::boolean, false) then
+      select * into r from memory.audit_rounds where mode = 'deep' and step is not null;
+    end if;
+    if r.round is not null then
+      return to_jsonb(r) || jsonb_build_object('resumed', true, 'base', null);
+    end if;
+    insert into memory.audit_rounds (mode, marker) values ('deep', present)
+    on conflict (mode) do update
+      set round = default, marker = excluded.marker, started_at = clock_timestamp(), at = clock_timestamp(), step = null, place = null, tally = '{}', findings = '[]'
+    returning * into r;
+    return to_jsonb(r) || jsonb_build_object('resumed', false, 'base', null);
+  end if;
+  if p ->> 'mode' = 'incremental' then
+    select jsonb_build_object('started_at', v.started_at, 'marker', v.marker, 'findings', v.findings) into base
+    from memory.verdicts v where v.marker is not null and v.marker <= present order by v.id desc limit 1;
+  end if;
+  return jsonb_build_object('round', null, 'resumed', false, 'started_at', clock_timestamp(), 'marker', present, 'step', null, 'place', null,
+    'tally', '{}'::jsonb, 'findings', '[]'::jsonb, 'base', base);
+end $$;
+
+-- Keeps how far a deep round has come. Where another one has begun meanwhile, nothing is kept.
+--   {"round", "step", "place", "tally", "findings": those of this page} -> {"kept": boolean}
+create or replace function public.memory_audit_progress_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+begin
+  perform set_config('synchronous_commit', 'off', true);  -- what a crash takes is looked at again
+  update memory.audit_rounds
+  set at = clock_timestamp(), step = p ->> 'step', place = p ->> 'place', tally = p -> 'tally',
+      findings = case when jsonb_array_length(p -> 'findings') = 0 then findings else findings || (p -> 'findings') end
+  where round = (p ->> 'round')::bigint;
+  return jsonb_build_object('kept', found);
+end $$;
+
+-- What was written to a projection, or is owed, since a round began: buckets of the graph, owners of vectors (null when they are too
+-- many to name). Settlements under way while that round began are taken twice rather than never: hence the margins.
+--   {"marker", "since"} -> {"buckets": {"memory": [b, …], "entity": […], "relation": […]}, "owners": [id, …]|null}
+create or replace function public.memory_audit_touched_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off as $$
+declare
+  p jsonb := input::jsonb;
+  result jsonb;
+begin
+  with shown as (
+    select kind, memory.as_uuid(id) as id from memory.ledger where projection = 'graph' and settled_marker > (p ->> 'marker')::bigint - 100
+    union
+    select kind, memory.as_uuid(id) from memory.ledger where projection = 'graph' and owed_number is not null
+  ), vectors as (
+    select distinct id from (
+      select memory.as_uuid(id) as id from memory.ledger
+      where projection = 'embeddings' and settled_at >= (p ->> 'since')::timestamptz - interval '60 seconds'
+    ) x where id is not null limit 20001
+  )
+  select jsonb_build_object(
+    'buckets', jsonb_build_object(
+      'memory', (select coalesce(jsonb_agg(distinct m.bucket), '[]') from memory.memories m join shown s on s.kind = 'memory' and s.id = m.id),
+      'entity', (select coalesce(jsonb_agg(distinct e.bucket), '[]') from memory.entities e join shown s on s.kind = 'entity' and s.id = e.id),
+      'relation', (select coalesce(jsonb_agg(distinct r.bucket), '[]') from memory.relations r join shown s on s.kind = 'relation' and s.id = r.id)),
+    'owners', case when (select count(*) from vectors) <= 20000 then (select coalesce(jsonb_agg(id), '[]') from vectors) end)
+  into result;
+  return result;
+end $$;
+
+-- What is known of rows that differ, in the order asked: the last write and settlement of their owner, and since when audits have seen
+-- them differ. A later verdict that looked as closely, and did not name the row, ends what an earlier one said.
+--   {"mode", "rows": [{store, subject, id, projection, kind, owner}, …]} -> [{last_write, last_settlement, since}, …]
+create or replace function public.memory_audit_context_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off as $$
+declare
+  p jsonb := input::jsonb;
+  owners text[] := array(select distinct r ->> 'owner' from jsonb_array_elements(p -> 'rows') r where r ->> 'owner' is not null);
+  ids uuid[] := memory.as_uuids(owners);
+  result jsonb;
+begin
+  with wanted as (
+    select n, store, subject, id, projection, kind, owner
+    from rows from (jsonb_to_recordset(p -> 'rows') as (store text, subject text, id text, projection text, kind text, owner text))
+      with ordinality w(store, subject, id, projection, kind, owner, n)
+  ), written as (
+    select 'memory' as kind, id::text, version, revision, greatest(updated_at, deleted_at) as at from memory.memories where id = any (ids)
+    union all
+    select 'entity', id::text, revision, revision, updated_at from memory.entities where id = any (ids)
+    union all
+    select 'relation', id::text, revision, revision, updated_at from memory.relations where id = any (ids)
+  ), settled as (
+    select projection, kind, id, settled_revision, settled_version, settled_marker, settled_at from memory.ledger
+    where projection = any (array['graph', 'embeddings', 'entities']) and kind = any (array['memory', 'entity', 'relation']) and id = any (owners) and settled_at is not null
+  ), looks as (  -- enough of each mode: a row that was named keeps its time from verdict to verdict
+    select v.id, v.mode, v.at, v.more, v.findings from (
+      select *, row_number() over (partition by mode order by id desc) as n from memory.verdicts where id > (select max(id) - 1000 from memory.verdicts)
+    ) v where v.n <= 3
+  ), named as (
+    select l.id as verdict, l.mode, l.at, x.kind, x.store, x.subject, x.id, x.projection, x.since
+    from looks l, lateral (
+      select f ->> 'kind' as kind, f ->> 'store' as store, f ->> 'subject' as subject, f ->> 'id' as id, coalesce(f -> 'hint' ->> 'projection', '') as projection,
+        (f ->> 'since')::timestamptz as since
+      from jsonb_array_elements(l.findings) f
+    ) x
+  ), quickly as (  -- rows that a quick audit has named: the next one that does not name them has seen them in step
+    select distinct kind, store, subject, id, projection from named where mode = 'quick'
+  ), absent as (  -- (named row, later verdict that did not name it)
+    select distinct m.verdict, m.store, m.subject, m.id, m.projection
+    from named m
+    join looks c on c.id > m.verdict and c.more = 0 and c.mode in ('deep', 'quick')
+    left join named o on o.verdict = c.id and o.store = m.store and o.subject = m.subject and o.id = m.id and o.projection = m.projection
+    left join quickly q on q.kind = m.kind and q.store = m.store and q.subject = m.subject and q.id = m.id and q.projection = m.projection
+    where o.id is null and (c.mode = 'deep' or m.mode <> 'deep' or q.id is not null)
+  ), seen as (
+    select w.n, min(coalesce(m.since, m.at)) as since
+    from wanted w
+    join named m on m.store = w.store and m.subject = w.subject and m.id = w.id and m.projection = case w.store when 'ledger' then w.projection else '' end
+    left join absent a on a.verdict = m.verdict and a.store = m.store and a.subject = m.subject and a.id = m.id and a.projection = m.projection
+    where a.id is null
+    group by w.n
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+      'last_write', case when t.id is not null then jsonb_build_object('version', t.version, 'revision', t.revision, 'at', t.at) end,
+      'last_settlement', case when s.id is not null then jsonb_build_object('projection', s.projection, 'revision', s.settled_revision,
+        'version', s.settled_version, 'marker', s.settled_marker, 'at', s.settled_at) end,
+      'since', coalesce(e.since, clock_timestamp())) order by w.n), '[]')
+  into result
+  from wanted w
+  left join written t on t.kind = w.kind and t.id = w.owner
+  left join settled s on s.projection = w.projection and s.kind = w.kind and s.id = w.owner
+  left join seen e on e.n = w.n;
+  return result;
+end $$;
+
+-- Keeps a verdict, and ends its round.
+--   {mode, clean, checked, pending, kinds, findings, seconds, repaired, started_at, marker, more, bytes, paused_seconds, resumed, round|null} -> {"id", "at"}
+create or replace function public.memory_save_verdict_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  kept memory.verdicts;
+begin
+  insert into memory.verdicts (mode, clean, checked, pending, kinds, findings, seconds, repaired, started_at, marker, more, bytes, paused_seconds, resumed)
+  select mode, clean, checked, pending, kinds, findings, seconds, repaired, started_at, marker, coalesce(more, 0), coalesce(bytes, 0), coalesce(paused_seconds, 0), coalesce(resumed, false)
+  from jsonb_to_record(input::jsonb) v(mode text, clean boolean, checked jsonb, pending integer, kinds jsonb, findings jsonb, seconds float8, repaired integer,
+    started_at timestamptz, marker bigint, more integer, bytes bigint, paused_seconds float8, resumed boolean)
+  returning * into kept;
+  delete from memory.audit_rounds where round = (input::jsonb ->> 'round')::bigint;
+  return jsonb_build_object('id', kept.id, 'at', kept.at);
+end $$;
+
+-- Stored verdicts, newest first, with what they named or without.  {"limit", "findings"?: true} -> [verdict, …]
 create or replace function public.memory_verdicts_v1(input text) returns jsonb
 language sql stable security definer set search_path = memory, extensions, public, pg_temp as $$
-  select coalesce(jsonb_agg(to_jsonb(v) order by v.id desc), '[]')
+  select coalesce(jsonb_agg(case when coalesce((input::jsonb ->> 'findings')::boolean, true) then to_jsonb(v) else to_jsonb(v) - 'findings' end order by v.id desc), '[]')
   from (select * from memory.verdicts order by id desc limit (input::jsonb ->> 'limit')::integer) v
 $$;
+
+-- The record says when an entity or a relation was last written, whoever writes it.
+create or replace function memory.stamp_update() returns trigger language plpgsql as $$
+begin
+  new.updated_at := clock_timestamp();
+  return new;
+end $$;
+create or replace trigger entities_stamp before update on memory.entities for each row
+  when (old.revision is distinct from new.revision) execute function memory.stamp_update();
+create or replace trigger relations_stamp before update on memory.relations for each row
+  when (old.revision is distinct from new.revision) execute function memory.stamp_update();
 
 -- Foundations that every other function stands on. Nothing here is callable from outside.
 
@@ -732,6 +953,89 @@ begin
     end if;
   end if;
   return jsonb_build_object('entity', found_entity, 'suggestions', near);
+end $$;
+
+-- What is known of one row: the record, what hangs on it here, the ledger, its attempts, the verdict that named it last.
+
+-- Notes what became of a row that failed: each failure, and the settlement that ends them. Whoever fails or settles a row, the ledger
+-- notices by itself; rows that never fail cost the comparison of two numbers. Ten attempts a row are kept.
+create or replace function memory.note_attempt() returns trigger
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+begin
+  insert into memory.attempts (projection, kind, id, outcome, attempt, error)
+  values (new.projection, new.kind, new.id,
+    case when new.attempts <= old.attempts then 'settled' when new.parked_at is not null then 'parked' else 'failed' end,
+    greatest(new.attempts, old.attempts), case when new.attempts > old.attempts then new.last_error end);
+  delete from memory.attempts a
+  where a.projection = new.projection and a.kind = new.kind and a.id = new.id and a.n <= (
+    select o.n from memory.attempts o where o.projection = new.projection and o.kind = new.kind and o.id = new.id order by o.n desc offset 10 limit 1);
+  return null;
+end $$;
+create or replace trigger ledger_attempts after update of attempts on memory.ledger for each row
+  when (new.attempts > old.attempts or (old.attempts > 0 and old.owed_number is not null and new.owed_number is null)) execute function memory.note_attempt();
+
+-- Everything about one id, of whatever kind; the text only where it is asked for. An id that nobody knows has kind `unknown` and nothing.
+--   {"id", "text"?: false} -> {kind, record|null, versions, links, embeddings, passages, ledger, attempts, verdict|null}
+create or replace function public.memory_explain_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  p_id uuid := memory.as_uuid(p ->> 'id');
+  shown boolean := coalesce((p ->> 'text')::boolean, false);
+  m memory.memories;
+  e memory.entities;
+  r memory.relations;
+  p_kind text := 'unknown';
+  row_now jsonb;
+  versions jsonb := '[]';
+  links jsonb := '{}';
+  named jsonb;
+begin
+  select * into m from memory.memories where id = p_id;
+  select * into e from memory.entities where id = p_id;
+  select * into r from memory.relations where id = p_id;
+  if m.id is not null then
+    p_kind := 'memory';
+    row_now := jsonb_build_object('namespace', m.namespace, 'version', m.version, 'revision', m.revision, 'operation', m.operation,
+      'created_at', m.created_at, 'updated_at', m.updated_at, 'expires_at', m.expires_at, 'deleted_at', m.deleted_at,
+      'dh', (m.digest >> 32) & 4294967295, 'dl', m.digest & 4294967295, 'bucket', m.bucket, 'leaf', m.leaf)
+      || case when shown then jsonb_build_object('text', m.text, 'key', m.key) else '{}' end;
+    select coalesce(jsonb_agg(jsonb_build_object('version', h.version, 'revision', h.revision, 'operation', h.operation, 'at', h.at) order by h.version), '[]')
+    into versions from (select * from memory.history where memory_id = p_id order by version desc limit 20) h;
+    links := jsonb_build_object('mentions', (select count(*) from memory.mentions where memory_id = p_id), 'statements', (select count(*) from memory.statements where memory_id = p_id));
+  elsif e.id is not null then
+    p_kind := 'entity';
+    row_now := jsonb_build_object('namespace', e.namespace, 'version', e.revision, 'revision', e.revision, 'type', e.type, 'created_at', e.created_at,
+      'updated_at', e.updated_at, 'deleted_at', e.deleted_at, 'dh', (e.digest >> 32) & 4294967295, 'dl', e.digest & 4294967295, 'bucket', e.bucket, 'leaf', e.leaf)
+      || case when shown then jsonb_build_object('name', e.name) else '{}' end;
+    links := jsonb_build_object('mentions', (select count(*) from memory.mentions where entity_id = p_id));
+  elsif r.id is not null then
+    p_kind := 'relation';
+    row_now := jsonb_build_object('namespace', r.namespace, 'version', r.revision, 'revision', r.revision, 'source', r.source_id, 'target', r.target_id,
+      'created_at', r.created_at, 'updated_at', r.updated_at, 'deleted_at', r.deleted_at, 'dh', (r.digest >> 32) & 4294967295, 'dl', r.digest & 4294967295,
+      'bucket', r.bucket, 'leaf', r.leaf) || case when shown then jsonb_build_object('predicate', r.predicate) else '{}' end;
+    links := jsonb_build_object('statements', (select count(*) from memory.statements where relation_id = p_id));
+  end if;
+  select jsonb_build_object('at', v.at, 'mode', v.mode, 'verdict', v.id, 'findings', x.found) into named
+  from memory.verdicts v, lateral (
+    select jsonb_agg(f) as found from jsonb_array_elements(v.findings) f
+    where f ->> 'id' in (p ->> 'id') or f ->> 'id' like (p ->> 'id') || '#%' or f -> 'hint' ->> 'owner' = p ->> 'id'
+      or (f ->> 'subject' = 'mention' and f -> 'hint' ->> 'source' = p ->> 'id')
+  ) x
+  where x.found is not null and v.id > (select max(id) - 100 from memory.verdicts) order by v.id desc limit 1;
+  return jsonb_build_object('kind', p_kind, 'record', row_now, 'versions', versions, 'links', links, 'verdict', named,
+    'embeddings', (select coalesce(jsonb_agg(jsonb_build_object('passage', b.passage, 'version', b.version, 'generation', b.generation,
+        'dimensions', vector_dims(b.v), 'indexed', b.indexed) order by b.generation, b.passage), '[]') from memory.embeddings b where b.id = p_id),
+    'passages', (select coalesce(jsonb_agg(jsonb_build_object('ordinal', q.ordinal, 'version', q.version, 'characters', length(q.text)) order by q.ordinal), '[]')
+      from memory.passages q where q.memory_id = p_id),
+    'ledger', (select coalesce(jsonb_agg(jsonb_build_object('projection', l.projection, 'kind', l.kind, 'owed_number', l.owed_number, 'owed_since', l.owed_since,
+        'settled_revision', l.settled_revision, 'settled_version', l.settled_version, 'settled_marker', l.settled_marker, 'settled_at', l.settled_at,
+        'attempts', l.attempts, 'retry_at', l.retry_at, 'last_error', l.last_error, 'parked_at', l.parked_at, 'forced', l.forced) order by l.projection), '[]')
+      from memory.ledger l where l.projection = any (array['entities', 'embeddings', 'graph']) and l.kind = any (array['memory', 'entity', 'relation']) and l.id = p ->> 'id'),
+    'attempts', (select coalesce(jsonb_agg(jsonb_build_object('at', a.at, 'projection', a.projection, 'outcome', a.outcome, 'attempt', a.attempt, 'error', a.error) order by a.n), '[]')
+      from (select * from memory.attempts t where t.projection = any (array['entities', 'embeddings', 'graph'])
+        and t.kind = any (array['memory', 'entity', 'relation']) and t.id = p ->> 'id' order by n desc limit 10) a),
+    'newest_verdict', (select jsonb_build_object('at', v.at, 'mode', v.mode, 'clean', v.clean) from memory.verdicts v order by v.id desc limit 1));
 end $$;
 
 -- Memories: save, update, forget, read. Every write is one transaction with the debts it makes.
@@ -1785,7 +2089,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', 'dc5394bab76106dde81178d354c13e4e2217841eb8f2888c2ea5550c412f4a33') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '00b4fbe73dc1d43dda963744dac2fca2899512b7a4c38aec26e1d1595a92085d') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';
