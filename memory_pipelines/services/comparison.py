@@ -25,6 +25,7 @@ BUCKETS = 4096
 _PAGE_ROWS = 2000  # rows of a deep page, about
 _GROUP_ROWS = 20_000  # rows behind the buckets whose leaves are compared at once, about
 _CELLS = 500  # (bucket, leaf) cells a look
+_STRANGERS = 100_000  # rows in no bucket that one round looks at; what is put right makes room for the rest
 _LOOKS = 3  # times a moving row is looked at before it counts as pending
 
 Row = Mapping[str, Any]
@@ -217,7 +218,7 @@ def _actual(platform: Platform, kind: str, keys: list[Key]) -> dict[Key, list[Ro
 def _nobodys(platform: Platform, kind: str) -> set[Key]:
     """Rows of the graph that stand in no bucket: made by someone else, or waiting for their own apply."""
     limit = 1000
-    while len(rows := platform.graph.rows(kind, nobodys=limit)) == limit:
+    while len(rows := platform.graph.rows(kind, nobodys=limit)) == limit < _STRANGERS:
         limit *= 10  # else those that wait could hide the others
     return {key(kind, row) for row in rows}
 
