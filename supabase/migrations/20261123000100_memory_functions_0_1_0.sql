@@ -1051,7 +1051,7 @@ declare
 begin
   if p ? 'ids' then
     select array_agg(i::uuid) into ids from jsonb_array_elements_text(p -> 'ids') i;
-    select i into missing from unnest(ids) i where not exists (select from memory.memories where id = i) limit 1;
+    select i into missing from unnest(ids) with ordinality u(i, n) where not exists (select from memory.memories where id = i) order by n limit 1;
     if missing is not null then
       perform memory.raise_error(404, 'memory_unknown', 'There is no memory with this id.', jsonb_build_object('id', missing));
     end if;
@@ -1785,7 +1785,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', 'dc5394bab76106dde81178d354c13e4e2217841eb8f2888c2ea5550c412f4a33') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', 'b4a58cbeabd31adf730f179c02a7343dc5b1999b7113484852e6dcb59094bf84') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';
