@@ -7,6 +7,7 @@ store that the product would not have made.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1547,7 +1547,7 @@ declare
 begin
   if p ? 'ids' then
     select array_agg(i::uuid) into ids from jsonb_array_elements_text(p -> 'ids') i;
-    select i into missing from unnest(ids) i where not exists (select from memory.memories where id = i) limit 1;
+    select i into missing from unnest(ids) with ordinality u(i, n) where not exists (select from memory.memories where id = i) order by n limit 1;
     if missing is not null then
       perform memory.raise_error(404, 'memory_unknown', 'There is no memory with this id.', jsonb_build_object('id', missing));
     end if;
@@ -2565,7 +2565,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', 'b2898894d3d1352293db110bd1a5be2cf8c75049cd41e707344cab1843a157f6') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '0558e97b1a4a7dcbb3c972c83fa8fcbabcf2e374c676ab3a3faa9b4ed8b243f0') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';

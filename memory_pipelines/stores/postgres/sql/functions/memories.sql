@@ -320,7 +320,7 @@ declare
 begin
   if p ? 'ids' then
     select array_agg(i::uuid) into ids from jsonb_array_elements_text(p -> 'ids') i;
-    select i into missing from unnest(ids) i where not exists (select from memory.memories where id = i) limit 1;
+    select i into missing from unnest(ids) with ordinality u(i, n) where not exists (select from memory.memories where id = i) order by n limit 1;
     if missing is not null then
       perform memory.raise_error(404, 'memory_unknown', 'There is no memory with this id.', jsonb_build_object('id', missing));
     end if;
