@@ -17,11 +17,11 @@ from typing import Any
 import uuid_utils
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from memory_pipelines.domain.errors import InvalidInput, Unavailable
+from memory_pipelines.domain.errors import Conflict, InvalidInput, Unavailable
 from memory_pipelines.domain.failpoints import reach
-from memory_pipelines.domain.models import PROJECTIONS, Claim, DrainResult, Ref
+from memory_pipelines.domain.models import PROJECTIONS, Claim, DrainResult, Lease, Ref
 from memory_pipelines.ports import StreamEntry
-from memory_pipelines.services import embeddings, entities, graph
+from memory_pipelines.services import embeddings, entities, graph, leases
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.projection import Batch, MarkerMoved, Settle, Stored
 from memory_pipelines.services.stopping import ShouldStop, never
@@ -61,6 +61,7 @@ class _Tally:
     superseded: int = 0
     batches: int = 0
     rolled_back: int = 0
+    lease_lost: bool = False
     started: float = field(default_factory=time.monotonic)
     progress: list[tuple[float, int]] = field(default_factory=list)
     sample: list[dict[str, Any]] = field(default_factory=list)
@@ -95,18 +96,25 @@ def drain(
         should_stop: looked at between batches; once true, what is under way is finished, the lease given back, and the rest stays owed.
 
     Returns:
-        `busy` when another drain holds the projection: nothing was done, and nothing needs to be.
+        `busy` when another drain holds the projection: nothing was done, and nothing needs to be. `lease_lost` when this one slept past its
+        lease and another took over: what it wrote late was refused, charged to no row, and is still owed.
 
     Raises:
         Unavailable: a dependency stayed away; everything undone is still owed.
         Refused: `record_rolled_back`
     """
     holder = str(uuid_utils.uuid7())
-    if not platform.record.begin_drain(projection, holder, lease_seconds=platform.settings.lease_seconds):
+    fence = platform.record.begin_drain(projection, holder, lease_seconds=platform.settings.lease_seconds)
+    if not fence:
         return _result(platform, projection, _Tally(), busy=True)
     try:
         with _Drain(platform, projection, holder, on_progress, should_stop) as running:
+            running.lease = Lease(projection, fence)
             running.until_quiet(quiet_seconds, max_seconds)
+    except Conflict as error:
+        if not leases.is_lost(error):
+            raise
+        running.tally.lease_lost = True  # what was refused is owed, its entries come again, and whoever took over goes on
     finally:
         platform.record.end_drain(projection, holder)
     return _result(platform, projection, running.tally)
@@ -117,6 +125,7 @@ class _Drain:
 
     def __init__(self, platform: Platform, projection: str, holder: str, on_progress: Progress | None, should_stop: ShouldStop) -> None:
         self.tally = _Tally()
+        self.lease: Lease | None = None
         self._should_stop = should_stop
         self._platform, self._projection, self._holder, self._on_progress = platform, projection, holder, on_progress
         self._compute, self._store = steps(projection)
@@ -208,6 +217,7 @@ class _Drain:
                 worked = True
                 reach("sync.claimed")
                 batch = self._compute(self._platform, claim)
+                batch.lease = self.lease
                 reach("sync.computed")
                 self._written()
                 self._writing = batch, self._pool.submit(self._store, self._platform, batch)
@@ -323,7 +333,7 @@ def _result(platform: Platform, projection: str, tally: _Tally, *, busy: bool = 
     return DrainResult(
         projection, done=tally.done, failed=tally.failed, parked=state["parked"], superseded=tally.superseded, batches=tally.batches,
         seconds=time.monotonic() - tally.started, owed=state["owed"], oldest_owed_seconds=state["oldest_owed_seconds"],
-        rolled_back=tally.rolled_back, busy=busy, cost=costs[projection]() if projection in costs and tally.batches else {},
+        rolled_back=tally.rolled_back, busy=busy, lease_lost=tally.lease_lost, cost=costs[projection]() if projection in costs and tally.batches else {},
         progress=tuple(tally.progress), sample=tuple(tally.sample),
     )  # fmt: skip
 

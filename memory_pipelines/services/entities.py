@@ -33,7 +33,7 @@ def store(platform: Platform, batch: Batch) -> Settle:
     """Store the links and settle, in one transaction; what they touched is published."""
     if not batch.rows:
         return Stored
-    answer = platform.record.store_links(batch.rows)
+    answer = platform.record.store_links(batch.rows, lease=batch.lease)
     reach("entities.stored")
     touched = answer["touched"]
     events.publish(platform, touched)

@@ -16,19 +16,26 @@ from memory_pipelines.entrypoints.cli import app
 from tests.e2e.command import COMMAND, ROOT, Cli, Warm, environment, runner, space
 
 COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
+EVERY = {  # those of a group by both names
+    " ".join(filter(None, (name, under))): command
+    for name, group in COMMANDS.items()
+    for under, command in (getattr(group, "commands", None) or {"": group}).items()
+}
+GROUPS = {"entities": {"merge", "unmerge", "aliases", "show"}}
 EXPECTED = {
     "demo", "dev", "up", "down", "import", "export", "save", "get", "list", "search", "update", "forget", "history", "related",
-    "status", "sync", "rebuild", "audit", "doctor", "migrate",
+    "status", "sync", "rebuild", "audit", "doctor", "migrate", "entities",
 }  # fmt: skip
 
 
 def test_the_commands_are_those_that_were_promised() -> None:
     assert set(COMMANDS) == EXPECTED
+    assert {name: set(group.commands) for name, group in COMMANDS.items() if hasattr(group, "commands")} == GROUPS
 
 
-@pytest.mark.parametrize("name", sorted(EXPECTED))
+@pytest.mark.parametrize("name", sorted(EVERY))
 def test_every_command_explains_itself_with_examples_and_speaks_json(name: str) -> None:
-    command = COMMANDS[name]
+    command = EVERY[name]
     assert command.help
     assert f"memory-pipelines {name}" in (command.epilog or ""), "its help needs an example: epilog=options.examples(…)"
     assert "--json" in {option for parameter in command.params for option in parameter.opts}

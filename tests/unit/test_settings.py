@@ -79,6 +79,10 @@ def test_the_public_names_are_these() -> None:
 
 
 SIGNATURES = {
+    "aliases": "namespace",
+    "entity": "name namespace limit",
+    "merge_entities": "source target namespace by",
+    "unmerge_entity": "name namespace",
     "audit": "deep repair",
     "close": "",
     "forget": "id key namespace wait timeout",

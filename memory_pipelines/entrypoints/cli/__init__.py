@@ -20,7 +20,7 @@ import typer
 from memory_pipelines import __version__
 from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.entrypoints import errors
-from memory_pipelines.entrypoints.cli import audit, demo, dev, doctor, engines, memories, output, search, sync, transfer
+from memory_pipelines.entrypoints.cli import audit, demo, dev, doctor, engines, entities, memories, output, search, sync, transfer
 
 app = typer.Typer(
     name="memory-pipelines",
@@ -30,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for group in (demo, dev, memories, search, transfer, sync, audit, doctor, engines):
+for group in (demo, dev, memories, search, entities, transfer, sync, audit, doctor, engines):
     app.add_typer(group.app)
 
 _debug = False
