@@ -1,7 +1,7 @@
 """`MemoryClient`: the door for agents. One line each into the services; no logic of its own.
 
-A method stands in the file of its kind: `writing`, `files`, `reading`, `naming`, `keeping`. Importing it loads neither Dagster nor pandas nor a
-model: engines are opened and models loaded when first needed.
+A method stands in the file of its kind: `writing`, `files`, `reading`, `naming`, `keeping`. Importing it loads neither Dagster nor
+pandas nor a model: engines are opened and models loaded when first needed.
 """
 
 from __future__ import annotations

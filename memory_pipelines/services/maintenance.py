@@ -12,7 +12,7 @@ _PAGE = 500
 
 
 def maintain(platform: Platform, on_progress: Callable[[int, int], None] | None = None) -> dict[str, int]:
-    """Do all of it, page by page; safe at any time and to repeat. One process at a time does: another waits for as long as a dead one's lease.
+    """Do all of it, page by page; safe at any time and to repeat. One process at a time: another waits, as long as for a dead one's lease.
 
     Args:
         on_progress: called with (rows done, 0) after each page.
