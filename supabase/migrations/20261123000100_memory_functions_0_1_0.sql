@@ -140,8 +140,8 @@ begin
 
   removed := memory.drop_unsupported(p_ids || p_supported, touched_relations);
   renewed_relations := renewed_relations || array(
-    select id from unnest(touched_relations) id
-    where not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = id::text)
+    select t.relation from unnest(touched_relations) t(relation)
+    where not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = t.relation::text)
   );
   perform memory.owe('graph', 'relation', renewed_relations);
   update memory.memories set revision = revision + 1 where id = any (p_memories);
@@ -2202,7 +2202,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', 'e6c4800c0e0cf26fa9e0337fc6bfefa6327c8d958a60dcac2d2ee00765b66972') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '31a9d9b08c7c64fad029b2ec6993478a4173c600e893047af50be8633ee11706') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';

@@ -136,8 +136,8 @@ begin
 
   removed := memory.drop_unsupported(p_ids || p_supported, touched_relations);
   renewed_relations := renewed_relations || array(
-    select id from unnest(touched_relations) id
-    where not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = id::text)
+    select t.relation from unnest(touched_relations) t(relation)
+    where not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = t.relation::text)
   );
   perform memory.owe('graph', 'relation', renewed_relations);
   update memory.memories set revision = revision + 1 where id = any (p_memories);
