@@ -19,6 +19,9 @@ POINTS = frozenset({
     "sync.computed",  # … computed, nothing is stored
     "entities.stored",  # stored and settled in one transaction; nothing is published or acknowledged
     "embeddings.stored",
+    "merge.leased",  # nothing is merged, the lease is held
+    "merge.committed",  # in the record, not yet published, the lease is held
+    "unmerge.committed",
     "graph.applied",  # the graph has it, nothing is settled
     "graph.lost_owed",  # after a rollback: what was lost is owed again, the counter is still below
     "graph.dropping",  # a first page of the graph is deleted, the marker still forbids every batch

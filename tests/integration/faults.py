@@ -40,12 +40,17 @@ def killed_at(settings: Settings, point: str, code: str) -> None:
 
 def run(settings: Settings, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run Python in a process of its own with the same settings, and nothing else of our environment's."""
+    given = environment(settings, **variables)
+    return subprocess.run([sys.executable, "-c", script], env=given, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+
+
+def environment(settings: Settings, **variables: str) -> dict[str, str]:
+    """Variables of a process that has the same settings, and nothing else of our environment's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEMORY_", "OPENAI_", "SUPABASE_"))}
     changed = settings.model_dump(exclude_unset=True, exclude_none=True)
     bare = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in changed.items()}
     plain = {f"MEMORY_{name.upper()}": str(value) for name, value in bare.items()}
-    environment = {**kept, "PYTHONPATH": str(ROOT), **plain, **variables}
-    return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+    return {**kept, "PYTHONPATH": str(ROOT), **plain, **variables}
 
 
 def kill(settings: Settings, engine: Engine) -> None:
