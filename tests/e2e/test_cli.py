@@ -119,6 +119,26 @@ def test_lists_are_paged_and_filtered(cli: Cli, tmp_path: Path) -> None:
     assert [item["text"] for item in odd["memories"]] == ["memory 3"]
 
 
+def test_entities_are_merged_and_taken_apart(cli: Cli) -> None:
+    name = space()
+    saved = cli("save", "Bob came.", "-n", name, "--entity", "Bob:person", "--json").json["id"]
+    cli("save", "Robert left.", "-n", name, "--entity", "Robert:person")
+    merged = cli("entities", "merge", "Bob", "Robert", "-n", name, "--by", "mara", "--json").json
+    assert merged == {"outcome": "merged", "entity": "Robert", "alias": "Bob", "memories": 1}
+    assert "Nothing to do" in cli("entities", "merge", "Bob", "Robert", "-n", name).out
+    (alias,) = cli("entities", "aliases", "-n", name, "--json").json["aliases"]
+    assert (alias["name"], alias["entity"], alias["merged_by"]) == ("Bob", "Robert", "mara")
+    assert "mara" in cli("entities", "aliases", "-n", name).out
+    found = cli("entities", "show", "Bob", "-n", name, "--json").json
+    assert (found["name"], found["mentions"]) == ("Robert", 2)
+    assert [item["name"] for item in found["memories"] if item["memory"] == saved] == ["Bob"]
+    assert "Bob" in cli("entities", "show", "Robert", "-n", name).out
+    itself = cli("entities", "merge", "Robert", "Bob", "-n", name, "--json")
+    assert itself.error["code"] == "entity_merged_with_itself"
+    assert cli("entities", "unmerge", "Bob", "-n", name, "--json").json == {"outcome": "unmerged", "entity": "Bob", "memories": 1}
+    assert cli("entities", "unmerge", "Bob", "-n", name, "--json").error["code"] == "alias_unknown"
+
+
 def test_search_and_related(cli: Cli) -> None:
     name = space()
     cli(

@@ -135,7 +135,8 @@ def test_what_cannot_be_merged_is_refused_and_changes_nothing(client: MemoryClie
     before = as_named(settings), client.aliases()
     for source, target, error, code in (
         ("Ben", "ben", InvalidInput, "entity_merged_with_itself"), ("Ben", "Ada", InvalidInput, "entity_merged_with_itself"),
-        ("Ada", "Cleo", Conflict, "entity_is_alias"), ("Far", "Ben", NotFound, "entity_unknown"), ("Ben", "Far", NotFound, "entity_unknown"),
+        ("Ada", "Cleo", Conflict, "entity_is_alias"), ("Far", "Ben", NotFound, "entity_unknown"),
+        ("Ben", "Far", NotFound, "entity_unknown"),
     ):  # fmt: skip
         with pytest.raises(error) as raised:
             client.merge_entities(source, target)
