@@ -190,3 +190,19 @@ def test_what_is_stored_cannot_drive_the_terminal(cli: Cli) -> None:
         assert "\x1b" not in ran.out
         assert "[bold]markup[/bold] [/nonsense]" in ran.out
     assert cli("get", "-k", "[red]k[/red]", "-n", name, "--json").json["text"].startswith("\x1b[31mred\x07")
+
+
+def test_dead_letters_are_listed_and_what_is_none_is_refused(cli: Cli) -> None:
+    listed = cli("dead", "list", "--json")
+    assert listed.code == 0, listed.err
+    assert listed.json == {"letters": [], "cursor": None}
+    assert cli("dead", "show", "graph:memory:nobody", "--json").error["code"] == "dead_letter_unknown"
+    assert cli("dead", "retry", "nonsense", "--json").error["code"] == "dead_letter_invalid"
+    assert cli("dead", "retry", "--json").error["code"] == "dead_letter_invalid"
+    dropped = cli("dead", "drop", "event:12345", "--json")
+    assert (dropped.code, dropped.json["unknown"]) == (1, ["event:12345"])
+    assert cli("dead", "retry", "--all", "--json").json["rows"] == 0
+    breakers = cli("status", "--json").json["breakers"]
+    assert {name: facts["mode"] for name, facts in breakers.items()} == dict.fromkeys(
+        ("graph", "embedder", "extractor", "record", "redis"), "closed"
+    )
