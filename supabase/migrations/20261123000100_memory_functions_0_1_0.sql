@@ -1085,10 +1085,11 @@ create or replace function public.memory_get_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
   p jsonb := input::jsonb;
+  p_id uuid := (p ->> 'id')::uuid;  -- read here: a kept plan over an empty table never would
   m memory.memories;
 begin
   if p ? 'id' then
-    select * into m from memory.memories where id = (p ->> 'id')::uuid;
+    select * into m from memory.memories where id = p_id;
   else
     perform memory.known_namespace(p ->> 'namespace');
     select * into m from memory.memories where key_hash = memory.keyed_hash('key', p ->> 'namespace', p ->> 'key');
@@ -1785,7 +1786,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', 'b4a58cbeabd31adf730f179c02a7343dc5b1999b7113484852e6dcb59094bf84') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '63f5308cda26610a2c8ca12c413e8e3ac9995181fea12fbed94d148fd493ecb2') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';
