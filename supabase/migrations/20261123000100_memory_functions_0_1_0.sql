@@ -2012,10 +2012,11 @@ create or replace function public.memory_get_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
   p jsonb := input::jsonb;
+  p_id uuid := (p ->> 'id')::uuid;  -- read here: a kept plan over an empty table never would
   m memory.memories;
 begin
   if p ? 'id' then
-    select * into m from memory.memories where id = (p ->> 'id')::uuid;
+    select * into m from memory.memories where id = p_id;
   else
     perform memory.known_namespace(p ->> 'namespace');
     select * into m from memory.memories where key_hash = memory.keyed_hash('key', p ->> 'namespace', p ->> 'key');
@@ -2994,7 +2995,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', 'b90e7697de63f347574a0e856dea824d88287d35fc6169182d4dbbc3adaa56b2') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '67e571fbc19f69df7f21907d4ce76d2d2b36ea3e61b8a5ce9d127f5a8f97aef1') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';

@@ -357,10 +357,11 @@ create or replace function public.memory_get_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
   p jsonb := input::jsonb;
+  p_id uuid := (p ->> 'id')::uuid;  -- read here: a kept plan over an empty table never would
   m memory.memories;
 begin
   if p ? 'id' then
-    select * into m from memory.memories where id = (p ->> 'id')::uuid;
+    select * into m from memory.memories where id = p_id;
   else
     perform memory.known_namespace(p ->> 'namespace');
     select * into m from memory.memories where key_hash = memory.keyed_hash('key', p ->> 'namespace', p ->> 'key');
