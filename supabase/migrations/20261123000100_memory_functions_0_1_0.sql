@@ -827,7 +827,7 @@ $$;
 -- given up knowingly: it stays parked, whatever repairs are made, and audits go on naming it.
 
 -- Charges failures to rows. A row is parked when its error is final or it has failed often enough; it blocks nobody.
---   {"projection", "max_attempts", "rows": [{kind, id, number, error, code?, final, revision?, version?, tokens?}, …]} -> {"failed": n, "parked": n}
+--   {"projection", "max_attempts", "rows": [{kind, id, number, error, code?, final, revision?, version?, tokens?}, …], "lease"?: {name, fence}} -> {"failed": n, "parked": n}
 --   `revision` and `version` are what the worker saw of the subject: as long as that has not changed, no later event releases the row.
 create or replace function public.memory_fail_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
@@ -835,6 +835,7 @@ declare
   p jsonb := input::jsonb;
   result jsonb;
 begin
+  perform memory.check_lease(p -> 'lease');
   with failed as (
     update memory.ledger l
     set attempts = l.attempts + 1, last_error = left(r.error, 2000), error_code = left(r.code, 100),
@@ -2995,7 +2996,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '67e571fbc19f69df7f21907d4ce76d2d2b36ea3e61b8a5ce9d127f5a8f97aef1') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '0a52d9ee89f299ae31d338dea530f93d819c642647ef37db1b99883b536b07a1') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';
