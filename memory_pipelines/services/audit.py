@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from types import NoneType
 from typing import Any, Literal
 
+from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.models import Finding, Verdict, as_json
 from memory_pipelines.services import comparison, sync
 from memory_pipelines.services.platform import Platform
@@ -41,7 +42,9 @@ def audit(platform: Platform, *, deep: bool = False, repair: bool = False, on_pr
     _keep(platform, verdict, 0)
     rows = repairs(verdict.findings)
     repaired = sum(platform.record.owe(rows[start : start + _PAGE]) for start in range(0, len(rows), _PAGE))
+    reach("repair.owed")
     sync.drain_all(platform)
+    reach("repair.drained")
     return _keep(platform, _look(platform, deep, on_progress), repaired)
 
 
@@ -57,6 +60,7 @@ def _look(platform: Platform, deep: bool, on_progress: Progress | None) -> Verdi
     moving: set[tuple[str, str]] = set()
     for kind in comparison.KINDS:
         candidates, checked[kind] = _candidates(platform, kind, deep, sum(checked.values()), on_progress)
+        reach("audit.summed")
         found, waiting = comparison.confirm(platform, kind, candidates)
         findings.extend(found)
         moving |= waiting
@@ -145,10 +149,12 @@ def _outlines(finding: Finding) -> dict[str, Any]:
 
 
 def _keep(platform: Platform, verdict: Verdict, repaired: int) -> Verdict:
+    reach("audit.looked")
     platform.record.save_verdict({
         "mode": verdict.mode, "clean": verdict.clean, "checked": verdict.checked, "pending": verdict.pending, "kinds": verdict.kinds(),
         "findings": [_outlines(finding) for finding in verdict.findings[:_KEPT]], "seconds": verdict.seconds, "repaired": repaired,
     })  # fmt: skip
+    reach("audit.kept")
     return Verdict(
         verdict.mode, verdict.clean, verdict.checked, verdict.pending, verdict.findings, verdict.seconds, verdict.at, repaired=repaired
     )

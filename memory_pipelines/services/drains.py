@@ -104,9 +104,11 @@ def drain(
     holder = str(uuid_utils.uuid7())
     if not platform.record.begin_drain(projection, holder, lease_seconds=platform.settings.lease_seconds):
         return _result(platform, projection, _Tally(), busy=True)
+    reach("sync.begun")
     try:
         with _Drain(platform, projection, holder, on_progress, should_stop) as running:
             running.until_quiet(quiet_seconds, max_seconds)
+        reach("sync.ended")
     finally:
         platform.record.end_drain(projection, holder)
     return _result(platform, projection, running.tally)
@@ -185,6 +187,8 @@ class _Drain:
         """Work through some stream entries, with now and then a look at what is late, or through the ledger. True when there
         was something to do."""
         refs = list(dict.fromkeys(ref for entry in entries for ref in entry.refs))
+        if entries:
+            reach("sync.read")
         self._refused = False
         if refs:
             worked = self._work(self._claims_of(refs))
@@ -193,6 +197,7 @@ class _Drain:
                 worked |= self._work(self._ledger(self._platform.settings.sync_budget_seconds))
         else:
             worked = self._work(self._ledger(0.0))
+        reach("sync.settled")
         if not self._refused:  # else the entries come again; by then the ledger's next round has seen to their rows
             self._acknowledge(entries)
         return worked
@@ -291,6 +296,8 @@ class _Drain:
             self._platform.stream.acknowledge(self._projection, [entry.id for entry in entries])
         except Unavailable:
             return  # they will be seen again, and found settled
+        if entries:
+            reach("sync.acknowledged")
 
     def _patiently(self, work: Callable[[], bool]) -> bool:
         """Try again while a dependency is away, with growing pauses, then let the drain fail: everything is still owed."""

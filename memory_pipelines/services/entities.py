@@ -37,6 +37,7 @@ def store(platform: Platform, batch: Batch) -> Settle:
     reach("entities.stored")
     touched = answer["touched"]
     events.publish(platform, touched)
+    reach("entities.published")
     stored = Stored(done=answer["stored"], superseded=answer["superseded"], touched=tuple(touched))
     return lambda: stored
 

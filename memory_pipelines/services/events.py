@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from memory_pipelines.domain.errors import Unavailable
+from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.models import Ref
 from memory_pipelines.services.platform import Platform
 
@@ -17,7 +18,9 @@ def publish(platform: Platform, refs: Sequence[Ref]) -> bool:
         stream = platform.stream
     except Unavailable:
         return False
+    reach("publish.begun")
     told = True
     for start in range(0, len(refs), _PER_EVENT):
         told &= stream.publish(refs[start : start + _PER_EVENT])
+        reach("publish.sent")
     return told

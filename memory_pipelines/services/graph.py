@@ -40,11 +40,13 @@ def apply(platform: Platform, batch: Batch) -> Settle:
         Refused: the graph refuses every write, whatever it says; nothing is charged to the rows.
     """
     platform.graph.prepare()
+    reach("graph.applying")
     writing = _Writing(platform, batch.claim)
     for kind in ORDER:
         rows = [row for row in batch.rows if row["target"] == kind]
         if rows:
             writing.write(kind, rows)
+            reach("graph.written")
     charges = writing.charges()
     refused = {(charge["kind"], charge["id"]) for charge in charges}
     paid = [row for key, row in writing.taken.items() if key not in refused]
@@ -147,6 +149,7 @@ def recover(platform: Platform, claim: Claim | None = None) -> int:
     lost = platform.record.owe_lost(marker.counter)
     reach("graph.lost_owed")
     platform.graph.raise_marker(int(lost["settled_marker"]))
+    reach("graph.raised")
     return int(lost["owed"])
 
 
