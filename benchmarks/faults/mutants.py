@@ -140,13 +140,13 @@ def _install_settle_by_version(ground: Stack) -> None:
         row = connection.execute("select pg_get_functiondef('public.memory_settle_graph_v1(text)'::regprocedure)").fetchone()
         assert row is not None
         present = (
-            "l.owed_number is not null and {}.version = coalesce((select m.version from memory.memories m where m.id::text = l.id and l.kind = 'memory'),"
-            " {}.version)"
+            "l.owed_number is not null and {0}.version ="
+            " coalesce((select m.version from memory.memories m where m.id::text = l.id and l.kind = 'memory'), {0}.version)"
         )
         changed = str(row[0])
         for name in ("r", "f"):
             assert f"l.owed_number = {name}.number" in changed, "settling no longer compares numbers: this mutant breaks nothing"
-            changed = changed.replace(f"l.owed_number = {name}.number", present.format(name, name))
+            changed = changed.replace(f"l.owed_number = {name}.number", present.format(name))
         connection.execute(changed.encode())
 
 
@@ -167,7 +167,9 @@ MUTANTS: dict[str, Mutant] = {
     "ledger-outside": Mutant(
         "memory and debt are two transactions", ("killed at save.committed",), ledger_outside, _install_no_ledger
     ),
-    "marker-off": Mutant("a graph that was emptied or put back is not noticed", ("graph wiped", "graph put back to an older snapshot"), marker_off),
+    "marker-off": Mutant(
+        "a graph that was emptied or put back is not noticed", ("graph wiped", "graph put back to an older snapshot"), marker_off
+    ),
     "fence-off": Mutant("a worker that slept through a purge writes what was deleted", ("frozen past a purge",), fence_off),
     "audit-blind-to-edges": Mutant("the audit does not compare mentions and relations", ("edges cut from outside",), blind_to_edges),
 }  # fmt: skip

@@ -1,8 +1,8 @@
 """A proxy before each engine, in a process of its own: networks that are slow, cut, silent, or that lose an answer.
 
-It listens on loopback TCP ports and speaks to the engines' unix sockets, which Toxiproxy does not reach. What it does to the bytes is told
-to it, one JSON object a line, over a pipe; each is answered when it holds. To add a deed: a field of `Weather` and what `_pump` makes of it.
-Must stay out: what the bytes mean.
+It listens on loopback TCP ports and speaks to the engines' unix sockets, which Toxiproxy does not reach. What it does to the bytes is
+told to it, one JSON object a line, over a pipe; each is answered when it holds. To add a deed: a field of `Weather` and what `_pump` makes
+of it. Must stay out: what the bytes mean.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ from benchmarks.faults.mutants import MUTANTS, Mutant
 from benchmarks.faults.trial import Result
 
 _TRIAL_SECONDS = 120.0
+_MUTANT_SECONDS = 6.0  # a broken build that will never be green need not be waited for so long
 LEAST = 30  # trials of each fault
 
 Due = tuple[str, int]
@@ -54,7 +55,8 @@ def one(ground: stack.Stack, fault: str, seed: int, mutant: Mutant | None = None
         try:
             os.close(here)
             os.setpgid(0, 0)
-            result = trial.run(ground, fault, scenarios.FAULTS[fault].script, seed, mutant.patch if mutant else None)
+            breaking: dict[str, Any] = {"mutate": mutant.patch, "patience": _MUTANT_SECONDS} if mutant else {}
+            result = trial.run(ground, fault, scenarios.FAULTS[fault].script, seed, **breaking)
             os.write(there, json.dumps(asdict(result)).encode())
             code = 0
         except BaseException:  # noqa: BLE001  # the parent hears of it
@@ -88,6 +90,7 @@ def run(
 ) -> None:
     """Run trials on one or more stacks side by side; `told` hears each result as it comes."""
     roles.warm()
+    signal.signal(signal.SIGTERM, _interrupt)
     lanes = [wanted[n::workers] for n in range(workers)]
     here, there = os.pipe()
     pids = [_lane(lane, engine, MUTANTS[mutant] if mutant else None, there) for lane in lanes]

@@ -35,6 +35,7 @@ from memory_pipelines.domain.errors import MemoryPipelinesError
 
 OPERATIONS = 120
 GREEN_SECONDS = 30.0
+"""How long a trial may take to become green."""
 _TICK_SECONDS = 0.002
 _WRITING_SECONDS = 40.0
 
@@ -130,6 +131,10 @@ class Trial:
         """SIGCONT."""
         os.kill(child.pid, signal.SIGCONT)
 
+    def hire_keeper(self, *chores: str) -> None:
+        """One who does some chores once, and goes."""
+        self.crew.start("keeper-hired", Keeper(self._settings("keepers"), chores, rounds=1))
+
     def somewhere(self) -> float:
         """A share of the deeds, in the middle."""
         return self.rng.uniform(0.15, 0.8)
@@ -207,8 +212,15 @@ class Trial:
                 time.sleep(_TICK_SECONDS)
 
 
-def run(stack: Stack, fault: str, script: Script, seed: int, mutate: Callable[[], None] | None = None) -> Result:
-    """Run one trial on a stack that is emptied first; in a process that may be thrown away afterwards."""
+def run(
+    stack: Stack, fault: str, script: Script, seed: int, *, mutate: Callable[[], None] | None = None, patience: float = GREEN_SECONDS
+) -> Result:
+    """Run one trial on a stack that is emptied first; in a process that may be thrown away afterwards.
+
+    Args:
+        mutate: breaks something of the product, for this process and its children.
+        patience: seconds until a trial that is not green counts as late.
+    """
     began = time.monotonic()
     stack.empty()
     if mutate is not None:
@@ -219,7 +231,7 @@ def run(stack: Stack, fault: str, script: Script, seed: int, mutate: Callable[[]
     try:
         _live(trial, script)
         result.hit = not trial.needs_hit or any(child.hit for child in trial.crew.children)
-        _become_green(trial, result)
+        _become_green(trial, result, patience)
         trial.crew.end()
         _judge(trial, result)
     finally:
@@ -252,14 +264,14 @@ def _live(trial: Trial, script: Script) -> None:
     trial.crew.look()
 
 
-def _become_green(trial: Trial, result: Result) -> None:
+def _become_green(trial: Trial, result: Result, patience: float) -> None:
     """Wait until nothing is owed, every worker has looked again, and an audit is clean."""
     for child in trial.frozen():
         trial.wake(child)
     for keeper in trial.crew.named("keeper"):
         keeper.seat.stop = 1
     began = time.monotonic()
-    deadline = began + GREEN_SECONDS
+    deadline = began + patience
     seen = {child.pid: child.seat.rounds for child in trial.crew.named("worker")}
     verdict: Any = None
     with MemoryClient.from_env(trial.stack.settings()) as client:
@@ -286,7 +298,7 @@ def _become_green(trial: Trial, result: Result) -> None:
     result.late = 1
     findings = [] if verdict is None else [f"{f.kind} {f.store} {f.subject} {f.id}" for f in verdict.findings[:5]]
     parked = _parked(trial.stack)
-    result.problems.append(f"not green after {GREEN_SECONDS:.0f} s: {_owed(trial.stack)} owed, parked {parked}, found {findings}")
+    result.problems.append(f"not green after {patience:.0f} s: {_owed(trial.stack)} owed, parked {parked}, found {findings}")
 
 
 def _owed(stack: Stack) -> int:
