@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.faults.stack import Stack
-from memory_pipelines.domain import failpoints
-from memory_pipelines.services import comparison, drains, graph
+from memory_pipelines.services import comparison, drains, events, graph
 from memory_pipelines.stores.graph.statements import statements
 from memory_pipelines.stores.graph.store import CypherGraph
 from memory_pipelines.stores.postgres.store import PostgresRecord
@@ -100,21 +99,27 @@ def acknowledge_first() -> None:
 
 def ledger_outside() -> None:
     """A save commits the memory, and only then, in a transaction of its own, what is owed because of it."""
-    real = PostgresRecord.save
+    real, publish = PostgresRecord.save, events.publish
+    unpaid: list[dict[str, Any]] = []
 
     def save(self: PostgresRecord, memories: Any, *, revive: bool = False) -> Any:
         results = real(self, memories, revive=revive)
-        failpoints.reach("save.committed")
         written = [result for result in results if result.outcome in ("created", "updated", "revived")]
         refs = {ref for result in results for ref in result.touched}
         rows = [{"projection": p, "kind": "memory", "id": r.id} for r in written for p in ("entities", "embeddings", "graph")]
         rows += [{"projection": "graph", "kind": ref.kind, "id": ref.id} for ref in refs if ref.kind != "memory"]
         rows += [{"projection": "embeddings", "kind": "entity", "id": ref.id} for ref in refs if ref.kind == "entity"]
-        if rows:
-            self.owe(rows)
+        unpaid.extend(rows)
         return results
 
+    def owe_and_publish(platform: Any, refs: Any) -> bool:
+        if unpaid:
+            platform.record.owe(unpaid)
+            unpaid.clear()
+        return publish(platform, refs)
+
     PostgresRecord.save = save  # type: ignore[method-assign]
+    events.publish = owe_and_publish
 
 
 _NO_LEDGER = """

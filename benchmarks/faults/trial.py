@@ -148,7 +148,6 @@ class Trial:
 
     def launch(self) -> None:
         """Fork everybody."""
-        self.plans = history.deeds(self.seed, self.writers, self.operations)
         for n, plan in enumerate(self.plans):
             log = self.folder / f"writer-{n}.log"
             self.logs.append(log)
@@ -227,6 +226,7 @@ def run(
         mutate()
     rng = random.Random(f"fault {fault} {seed}")
     trial = Trial(stack, seed, rng, Path(tempfile.mkdtemp(prefix="trial-")), writers=rng.choice((1, 1, 2)))
+    trial.plans = history.deeds(seed, trial.writers, trial.operations)
     result = Result(fault, seed, stack.engine, hit=True, operations=trial.operations)
     try:
         _live(trial, script)
