@@ -12,6 +12,7 @@ Exit code 0 when nothing was lost, duplicated or left over, 1 when something was
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from dataclasses import asdict
@@ -41,12 +42,16 @@ def main() -> int:
     if options.table:
         return _table(runner.read(options.results), options.write)
     single = options.fault is not None and options.seed is not None
-    if options.mutant:
+    wanted: list[runner.Due]
+    if options.plan:
+        wanted = [(fault, seed, mutant) for fault, seed, mutant in json.loads(options.plan.read_text("utf-8"))]
+    elif options.mutant:
         faults = [options.fault] if options.fault else list(MUTANTS[options.mutant].shown_by)
         seeds = [options.seed] if options.seed is not None else range(options.trials or _MUTANT_TRIALS)
-        wanted = [(fault, seed) for seed in seeds for fault in faults]
+        wanted = [(fault, seed, options.mutant) for seed in seeds for fault in faults]
     elif options.fault:
-        wanted = [(options.fault, options.seed)] if single else [(options.fault, seed) for seed in range(options.trials or runner.LEAST)]
+        seeds = [options.seed] if single else range(options.trials or runner.LEAST)
+        wanted = [(options.fault, seed, None) for seed in seeds]
     else:
         wanted = runner.due(options.trials or 2000, options.engine, runner.read(options.results))
     kept = options.results if not options.mutant and not options.fault else None
@@ -58,13 +63,13 @@ def main() -> int:
             kept.parent.mkdir(parents=True, exist_ok=True)
             runner.keep(kept, result)
         if not result.sound:
-            print(f"\nFAILED  {results.reproduce(asdict(result), options.mutant)}", *result.problems, sep="\n    ", flush=True)
+            print(f"\nFAILED  {results.reproduce(asdict(result))}", *result.problems, sep="\n    ", flush=True)
         if single or options.verbose:
             print(result, flush=True)
         elif len(told) % 20 == 0:
             print(f"{len(told)} of {len(wanted)}", file=sys.stderr, flush=True)
 
-    runner.run(wanted, options.engine, workers=options.workers, mutant=options.mutant, told=tell)
+    runner.run(wanted, options.engine, workers=options.workers, told=tell)
     code = _table(runner.read(kept) if kept is not None else [asdict(result) for result in told], options.write and kept is not None)
     return code if len(told) == len(wanted) else 2
 
@@ -83,6 +88,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="with --fault: the one trial of this seed")
     parser.add_argument("--engine", choices=("falkordb", "neo4j"), default="falkordb", help="what holds the graph")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="take one safeguard away, and see that the bench notices")
+    parser.add_argument("--plan", type=Path, help="run just the trials of a JSON file: a list of [fault, seed, mutant or null]")
     parser.add_argument("--workers", type=int, default=1, help="stacks side by side")
     parser.add_argument("--results", type=Path, default=KEPT, help=f"file that a run appends to and goes on from (default {KEPT})")
     parser.add_argument("--write", action="store_true", help=f"write the table to {TABLE.relative_to(HERE.parents[1])} too")

@@ -37,12 +37,15 @@ Problem = tuple[str, str]
 
 
 def read_log(paths: Iterable[Path]) -> list[tuple[history.Deed, dict[str, Any] | None]]:
-    """Deeds with their answers, None where none came. A last line that is cut off was never acknowledged to anybody."""
+    """Deeds with their answers, None where none came. A line that is cut off was never acknowledged to anybody."""
     found: list[tuple[history.Deed, dict[str, Any] | None]] = []
     for path in paths:
         begun: history.Deed | None = None
         for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else ():
-            entry = json.loads(line)
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:  # its writer died in the middle of it, and another went on below
+                continue
             if "call" in entry:
                 if begun is not None:
                     found.append((begun, None))

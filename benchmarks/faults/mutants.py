@@ -145,8 +145,9 @@ def _install_settle_by_version(ground: Stack) -> None:
         row = connection.execute("select pg_get_functiondef('public.memory_settle_graph_v1(text)'::regprocedure)").fetchone()
         assert row is not None
         present = (
-            "l.owed_number is not null and {0}.version ="
-            " coalesce((select m.version from memory.memories m where m.id::text = l.id and l.kind = 'memory'), {0}.version)"
+            "l.owed_number is not null and {0}.version = (select x.v from (select id, version as v from memory.memories"
+            " union all select id, revision from memory.entities union all select id, revision from memory.relations) x"
+            " where x.id::text = l.id)"
         )
         changed = str(row[0])
         for name in ("r", "f"):

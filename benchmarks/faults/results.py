@@ -39,11 +39,11 @@ def rows(results: Iterable[Row]) -> list[Row]:
     return table
 
 
-def reproduce(result: Row, mutant: str | None = None) -> str:
+def reproduce(result: Row) -> str:
     """The command that runs one trial again."""
     words = f'python -m benchmarks.faults --fault "{result["fault"]}" --seed {result["seed"]}'
     words += "" if result["engine"] == "falkordb" else f" --engine {result['engine']}"
-    return words + (f" --mutant {mutant}" if mutant else "")
+    return words + (f" --mutant {result['mutant']}" if result.get("mutant") else "")
 
 
 def sound(result: Row) -> bool:

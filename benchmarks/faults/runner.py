@@ -28,7 +28,8 @@ _TRIAL_SECONDS = 120.0
 _MUTANT_SECONDS = 6.0  # a broken build that will never be green need not be waited for so long
 LEAST = 30  # trials of each fault
 
-Due = tuple[str, int]
+Due = tuple[str, int, str | None]
+"""A trial to run: fault, seed, and the mutant that it is run on, if any."""
 
 
 def due(count: int, engine: str, results: Iterable[dict[str, Any]]) -> list[Due]:
@@ -41,13 +42,23 @@ def due(count: int, engine: str, results: Iterable[dict[str, Any]]) -> list[Due]
     done = [row for row in results if row["engine"] == engine and row["fault"] in names]
     hits = Counter(row["fault"] for row in done if row["hit"])
     used = {name: max((row["seed"] for row in done if row["fault"] == name), default=-1) for name in names}
-    wanted = [(name, used[name] + 1 + n) for name in names for n in range(max(each - hits[name], 0))]
+    wanted: list[Due] = [(name, used[name] + 1 + n, None) for name in names for n in range(max(each - hits[name], 0))]
     random.Random(count).shuffle(wanted)
     return wanted
 
 
 def one(ground: stack.Stack, fault: str, seed: int, mutant: Mutant | None = None) -> Result:
     """Run one trial in a process of its own, with all its children in a group that is ended with it."""
+    if mutant is not None:
+        mutant.install(ground)
+    try:
+        return _one(ground, fault, seed, mutant)
+    finally:
+        if mutant is not None:
+            ground.restore_schema()
+
+
+def _one(ground: stack.Stack, fault: str, seed: int, mutant: Mutant | None) -> Result:
     here, there = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -70,7 +81,8 @@ def one(ground: stack.Stack, fault: str, seed: int, mutant: Mutant | None = None
     os.waitpid(pid, 0)
     said = json.loads(answer) if answer else {"broken": f"it did not end within {_TRIAL_SECONDS:.0f} s"}
     if "broken" in said:
-        return Result(fault, seed, ground.engine, hit=True, failed=1, problems=[f"the bench itself failed: {said['broken']}"])
+        broken = f"the bench itself failed: {said['broken']}"
+        return Result(fault, seed, ground.engine, hit=True, failed=1, problems=[broken])
     return Result(**said)
 
 
@@ -85,15 +97,13 @@ def _read(pipe: int, deadline: float) -> bytes:
     return b"".join(parts)
 
 
-def run(
-    wanted: Sequence[Due], engine: stack.GraphEngine, *, workers: int, mutant: str | None = None, told: Callable[[Result], None]
-) -> None:
+def run(wanted: Sequence[Due], engine: stack.GraphEngine, *, workers: int, told: Callable[[Result], None]) -> None:
     """Run trials on one or more stacks side by side; `told` hears each result as it comes."""
     roles.warm()
     signal.signal(signal.SIGTERM, _interrupt)
     lanes = [wanted[n::workers] for n in range(workers)]
     here, there = os.pipe()
-    pids = [_lane(lane, engine, MUTANTS[mutant] if mutant else None, there) for lane in lanes]
+    pids = [_lane(lane, engine, there) for lane in lanes]
     os.close(there)
     try:
         with os.fdopen(here, "rb") as lines:
@@ -108,7 +118,7 @@ def run(
                 print(f"a lane ended with {os.waitstatus_to_exitcode(status)}")
 
 
-def _lane(wanted: Sequence[Due], engine: stack.GraphEngine, mutant: Mutant | None, pipe: int) -> int:
+def _lane(wanted: Sequence[Due], engine: stack.GraphEngine, pipe: int) -> int:
     """A process with a stack of its own."""
     pid = os.fork()
     if pid:
@@ -117,11 +127,9 @@ def _lane(wanted: Sequence[Due], engine: stack.GraphEngine, mutant: Mutant | Non
     code = 1
     try:
         with stack.running(engine) as ground:
-            if mutant is not None:
-                mutant.install(ground)
-            for fault, seed in wanted:
-                result = one(ground, fault, seed, mutant)
-                os.write(pipe, json.dumps(asdict(result)).encode() + b"\n")
+            for fault, seed, mutant in wanted:
+                result = one(ground, fault, seed, MUTANTS[mutant] if mutant else None)
+                os.write(pipe, json.dumps(asdict(result) | {"mutant": mutant}).encode() + b"\n")
         code = 0
     except KeyboardInterrupt:
         code = 130

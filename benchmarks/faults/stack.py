@@ -137,6 +137,17 @@ class Stack:
                     os.kill(leader.pid, signal.SIGCONT)
         embedded.up(self.home)
 
+    def restore_schema(self) -> None:
+        """Bring every function and trigger of the record back to the release's own, whatever a mutant has made of them."""
+        with self.record() as connection:
+            for table, trigger in connection.execute(
+                "select c.relname, t.tgname from pg_trigger t join pg_class c on c.oid = t.tgrelid"
+                " where t.tgname like 'mutant%' and not t.tgisinternal"
+            ).fetchall():
+                connection.execute(sql.SQL("drop trigger {} on {}").format(sql.Identifier(trigger), sql.Identifier("memory", table)))
+            connection.execute("update memory.settings set value = '' where name = 'functions'")
+        migrate(self.addresses.database_url)
+
     # -- deeds -------------------------------------------------------------------------------------------------------
 
     @property

@@ -63,6 +63,7 @@ class Result:
     operations: int = 0
     unknown: int = 0
     processes: int = 0
+    mutant: str | None = None
     problems: list[str] = field(default_factory=list)
 
     @property

@@ -23,7 +23,10 @@ class Log:
     """An append-only file of JSON lines, synced line by line: a line that was written is there, whatever happens to its writer."""
 
     def __init__(self, path: Path) -> None:
+        torn = path.exists() and not path.read_bytes().endswith(b"\n")
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        if torn:
+            os.write(self._file, b"\n")
 
     def note(self, **fields: Any) -> None:
         """Write one line and sync it."""
