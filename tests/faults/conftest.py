@@ -31,4 +31,5 @@ def fragile(fragile_home: Path) -> Settings:
 def survivor(fragile: Settings) -> Iterator[MemoryClient]:
     """A client that lives on while others die."""
     with MemoryClient.from_env(fragile) as client:
+        client.health()  # opens everything: what is opened for the first time starts an engine that was killed
         yield client
