@@ -23,11 +23,11 @@ from memory_pipelines.domain.models import PROJECTIONS, EntityMention, Links, Me
 from memory_pipelines.ports import RecordStore
 from memory_pipelines.services import maintenance
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.stores.postgres import store
 from memory_pipelines.stores.postgres.migrate import migrate
 from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
 from memory_pipelines.stores.postgres.rpc_transport import RpcTransport
 from memory_pipelines.stores.postgres.store import PostgresRecord
+from memory_pipelines.stores.postgres.subjects import sync as ledger
 from tests import engines
 
 TRANSPORTS = ["psycopg", "rest"]
@@ -267,7 +267,7 @@ def test_an_id_that_a_repair_has_owed_may_still_be_saved(record: RecordStore) ->
 
 
 def test_shards_owe_every_row_once(record: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "_OWED_AT_ONCE", 3)
+    monkeypatch.setattr(ledger, "_OWED_AT_ONCE", 3)
     ids = saved(record, *(f"note {n}" for n in range(50)))
     rows = [{"id": id_, "number": number, "version": 1, "links": Links()} for _, id_, number in everything(record, "entities")]
     record.store_links(rows)

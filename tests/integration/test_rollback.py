@@ -13,7 +13,7 @@ from memory_pipelines import MemoryClient, Settings, embedded
 from memory_pipelines.domain.errors import InvalidInput, Refused
 from memory_pipelines.ports import GraphTransport
 from memory_pipelines.services import maintenance, sync
-from memory_pipelines.stores.postgres import store
+from memory_pipelines.stores.postgres.subjects import sync as ledger
 from tests import engines
 from tests.integration import drift, faults, graphs
 from tests.integration.test_kills import all_is_well, furnish, row
@@ -69,7 +69,7 @@ def test_an_older_snapshot_in_the_middle_of_a_drain_is_noticed_by_that_drain(
 def test_an_emptied_graph_is_built_anew_with_its_indexes_and_constraints(
     survivor: MemoryClient, mortal: Settings, wipe: Callable[[GraphTransport], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "_OWED_AT_ONCE", 20)  # what was lost is owed in several pages
+    monkeypatch.setattr(ledger, "_OWED_AT_ONCE", 20)  # what was lost is owed in several pages
     ids = furnish(survivor)
     survivor.sync()
     graph = engines.graph_server(mortal)

@@ -1,0 +1,44 @@
+"""See how things stand, and keep the stores in step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from memory_pipelines.client.door import Door
+from memory_pipelines.domain.models import DrainResult, Status, SyncState, Verdict
+from memory_pipelines.services import audit as audit_service
+from memory_pipelines.services import status as status_service
+from memory_pipelines.services import sync as sync_service
+
+
+class Keeping(Door):
+    """The part of `MemoryClient` that syncs, audits and repairs."""
+
+    def sync_state(self, id: str) -> SyncState:  # noqa: A002
+        """Which version of a memory each projection holds.
+
+        Raises:
+            NotFound: `memory_unknown`
+        """
+        return sync_service.sync_state(self._platform, id)
+
+    def sync(self, *projections: str) -> Sequence[DrainResult]:
+        """Drain the named projections (all, in order, by default) in this process until nothing is owed."""
+        return sync_service.drain_all(self._platform, projections)
+
+    def rebuild(self, projection: str, *, drop: bool = False) -> DrainResult:
+        """Make a whole projection again from the record; `drop` deletes the graph first, which a record that was rolled back needs."""
+        return sync_service.rebuild(self._platform, projection, drop=drop)
+
+    def audit(self, *, deep: bool = False, repair: bool = False) -> Verdict:
+        """Compare every store with the record; with `repair`, owe what differs, drain, and audit once more."""
+        return audit_service.audit(self._platform, deep=deep, repair=repair)
+
+    def status(self) -> Status:
+        """What is owed to each projection, since when, what is parked, and how the engines are."""
+        return status_service.status(self._platform)
+
+    def health(self) -> Mapping[str, Mapping[str, Any]]:
+        """Each engine: whether it answers, its version and address (never credentials)."""
+        return status_service.health(self._platform)

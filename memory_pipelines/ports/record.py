@@ -1,0 +1,127 @@
+"""What services ask of the record. Each method is one SQL function call, described where that function stands.
+
+One Protocol a subject; `RecordStore` is all of them. A new subject is a Protocol here (or in a file of its own) and a base of
+`RecordStore`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+from memory_pipelines.domain.models import (
+    Claim,
+    ForgetResult,
+    HistoryEntry,
+    Memory,
+    MemoryInput,
+    Ref,
+    SaveResult,
+    SearchHit,
+    SyncState,
+)
+from memory_pipelines.ports.transports import Vectors
+
+
+class MemoryRecords(Protocol):
+    """Memories: written, read, searched."""
+
+    def save(self, memories: Sequence[MemoryInput], *, revive: bool = False) -> list[SaveResult]: ...
+
+    def update(self, id: str, changes: Mapping[str, Any], *, expected_version: int | None = None) -> SaveResult: ...  # noqa: A002
+
+    def forget(
+        self, *, ids: Sequence[str] = (), key: str | None = None, namespace: str | None = None, limit: int = 500
+    ) -> tuple[ForgetResult, bool]: ...
+
+    def get(self, *, id: str | None = None, key: str | None = None, namespace: str | None = None) -> Memory: ...  # noqa: A002
+
+    def get_many(self, ids: Sequence[str]) -> list[Memory]: ...
+
+    def page(self, filters: Mapping[str, Any]) -> tuple[Memory, ...]: ...
+
+    def history(self, id: str) -> tuple[HistoryEntry, ...]: ...  # noqa: A002
+
+    def namespaces(self) -> list[str]: ...
+
+    def search(self, request: Mapping[str, Any]) -> tuple[SearchHit, ...]: ...
+
+    def find_entity(self, namespace: str, name: str, vector: str | None) -> Mapping[str, Any]: ...
+
+
+class SyncRecords(Protocol):
+    """The ledger: what is owed, claimed, settled, charged."""
+
+    def sync_state(self, id: str) -> SyncState: ...  # noqa: A002
+
+    def owed_links(self, ids: Sequence[str]) -> tuple[Ref, ...]: ...
+
+    def begin_drain(self, projection: str, holder: str, *, lease_seconds: float) -> bool: ...
+
+    def end_drain(self, projection: str, holder: str) -> None: ...
+
+    def claim(
+        self, projection: str, *, refs: Sequence[Ref] | None, limit: int, owed_for_seconds: float | None = None, after: int = 0,
+        holder: str | None = None, lease_seconds: float = 30.0,
+    ) -> Claim: ...  # fmt: skip
+
+    def settle_graph(self, rows: Sequence[Mapping[str, Any]], *, claim: int, markers: Sequence[int]) -> Mapping[str, int]: ...
+
+    def fail(self, projection: str, rows: Sequence[Mapping[str, Any]], *, max_attempts: int) -> Mapping[str, Any]: ...
+
+    def owe_lost(self, marker: int) -> Mapping[str, Any]: ...
+
+    def owe(self, rows: Sequence[Mapping[str, Any]]) -> int: ...
+
+    def owe_shard(self, projection: str, shard: int, shards: int) -> int: ...
+
+    def maintain(self, task: str, *, limit: int) -> Mapping[str, Any]: ...
+
+
+class EntityRecords(Protocol):
+    """Results of the `entities` projection."""
+
+    def store_links(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]: ...
+
+
+class EmbeddingRecords(Protocol):
+    """Results of the `embeddings` projection."""
+
+    def store_embeddings(self, rows: Sequence[Mapping[str, Any]], vectors: Vectors, *, generation: int) -> Mapping[str, Any]: ...
+
+    def generation(self, model: str, dimensions: int) -> int: ...
+
+
+class AuditRecords(Protocol):
+    """What an audit asks, and its verdicts."""
+
+    def audit_sums(self, kind: str, *, buckets: Sequence[int] | None = None) -> list[list[int]]: ...
+
+    def audit_expected(
+        self, kind: str, *, ids: Sequence[str] | None = None, cells: Sequence[tuple[int, int]] | None = None,
+        buckets: tuple[int, int] | None = None,
+    ) -> list[dict[str, Any]]: ...  # fmt: skip
+
+    def audit_embeddings(self, *, after: str | None, limit: int) -> Mapping[str, Any]: ...
+
+    def audit_ledger(self, *, budget_seconds: float) -> Mapping[str, Any]: ...
+
+    def save_verdict(self, verdict: Mapping[str, Any]) -> None: ...
+
+    def verdicts(self, limit: int) -> list[dict[str, Any]]: ...
+
+
+class StatusRecords(Protocol):
+    """How things stand."""
+
+    def status(self, budget_seconds: float) -> Mapping[str, Any]: ...
+
+    def counts(self) -> Mapping[str, Any]: ...
+
+    def health(self) -> Mapping[str, Any]: ...
+
+
+class RecordStore(MemoryRecords, SyncRecords, EntityRecords, EmbeddingRecords, AuditRecords, StatusRecords, Protocol):
+    """The record: memories, entities, passages, embeddings, ledger, verdicts."""
+
+    def close(self) -> None: ...
