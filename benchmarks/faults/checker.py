@@ -29,6 +29,7 @@ from benchmarks.faults.history import Content, Possible, State
 
 KINDS = ("lost", "duplicated", "ghost", "owed", "answer")
 _UNKNOWN = {"record_unavailable"}  # the record may have done it or not
+_MERGE_REFUSED = {"entity_unknown", "entity_is_alias", "entity_merged_with_itself", "alias_unknown", "namespace_unknown", "lease_held"}
 _WRITTEN = {"created", "updated", "revived"}
 _SAVED_ALL_THE_SAME = {"sync_timeout", "sync_parked", "graph_unavailable", "record_rolled_back"}  # what only the waiting can say
 
@@ -64,6 +65,8 @@ class Expected:
 
     states: dict[str, Possible] = field(default_factory=dict)
     namespaces: dict[str, str] = field(default_factory=dict)
+    merged: dict[tuple[str, str], frozenset[str | None]] = field(default_factory=dict)
+    """Per namespace and name what that entity may be merged into, None for nothing."""
     problems: list[Problem] = field(default_factory=list)
     acknowledged: int = 0
     unknown: int = 0
@@ -77,15 +80,16 @@ def expected(entries: Sequence[tuple[history.Deed, dict[str, Any] | None]], *, r
     """
     found = Expected()
     for deed, answer in entries:
-        if deed["do"] == "merge":
-            continue
-        for item in deed.get("items", [deed]):
-            if "namespace" in item:
-                found.namespaces[item["id"]] = item["namespace"]
         error = None if answer is None else answer.get("error")
         unknown = answer is None or error in _UNKNOWN
         found.unknown += unknown
         found.acknowledged += not unknown
+        if deed["do"] in ("merge", "unmerge"):
+            _merge(found, deed, unknown=unknown, error=error)
+            continue
+        for item in deed.get("items", [deed]):
+            if "namespace" in item:
+                found.namespaces[item["id"]] = item["namespace"]
         for place, id_ in enumerate(history.named(deed)):
             before: Possible = found.states.get(id_, frozenset({None}))
             after = [history.outcomes(deed, id_, state) for state in before]
@@ -100,6 +104,28 @@ def expected(entries: Sequence[tuple[history.Deed, dict[str, Any] | None]], *, r
                 fitting = frozenset(state for state, _, _ in after)
             found.states[id_] = fitting
     return found
+
+
+def _merge(found: Expected, deed: history.Deed, *, unknown: bool, error: str | None) -> None:
+    """What a merge, or taking one back, makes of an entity. A refusal changes nothing."""
+    place = (deed["namespace"], deed["source"])
+    before = found.merged.get(place, frozenset({None}))
+    after: frozenset[str | None] = _roots(found, deed["namespace"], deed["target"]) if deed["do"] == "merge" else frozenset({None})
+    if unknown:
+        found.merged[place] = before | after
+    elif error is None:
+        found.merged[place] = after
+    elif error not in _MERGE_REFUSED:
+        found.problems.append(("answer", f"deed {deed['n']} ({deed['do']}): {error}"))
+
+
+def _roots(found: Expected, namespace: str, name: str, depth: int = 6) -> frozenset[str | None]:
+    """What a target may stand for: itself, or what it was merged into before."""
+    allowed = found.merged.get((namespace, name), frozenset({None}))
+    roots: set[str | None] = {name} if None in allowed or not depth else set()
+    for into in allowed - {None}:
+        roots |= _roots(found, namespace, str(into), depth - 1) if depth else set()
+    return frozenset(roots)
 
 
 def _fits(answer: dict[str, Any], place: int, id_: str, said: str, version: int | None, retried: bool) -> bool:
@@ -126,9 +152,11 @@ class Found:
     passages: dict[str, list[tuple[int, int, str]]]
     embeddings: list[tuple[Any, ...]]
     entities: dict[str, dict[str, Any]]
-    mentions: list[tuple[str, str]]
+    mentions: list[tuple[str, str, str]]
+    """Memory, the entity that it named, and the one that this is shown as since entities were merged."""
+    aliases: dict[str, dict[str, Any]]
     relations: dict[str, dict[str, Any]]
-    statements: list[tuple[str, str]]
+    statements: list[tuple[str, str, str]]
     owed: list[tuple[Any, ...]]
     settled: dict[tuple[str, str, str], tuple[int | None, int | None]]
     graph_memories: list[list[Any]]
@@ -143,6 +171,9 @@ def look(sql: psycopg.Connection[Any], cypher: Cypher) -> Found:
     def rows(statement: str) -> list[tuple[Any, ...]]:
         return sql.execute(statement.encode()).fetchall()
 
+    merging = bool(rows("select from pg_tables where schemaname = 'memory' and tablename = 'aliases'"))
+    shown = "coalesce(shown_id, {0})::text" if merging else "{0}::text"
+    aliases = rows("select alias_id::text, namespace, parent_id::text, name from memory.aliases") if merging else []
     halves = "(digest >> 32) & 4294967295, digest & 4294967295, bucket, leaf"
     memories = rows(
         "select id::text, namespace, text, metadata, given, version, revision, deleted_at is not null,"
@@ -166,13 +197,14 @@ def look(sql: psycopg.Connection[Any], cypher: Cypher) -> Found:
             row[0]: dict(zip(("namespace", "name", "type", "revision", "deleted", "key"), row[1:7], strict=True)) | {"digest": row[7:]}
             for row in entities
         },
-        mentions=rows("select memory_id::text, entity_id::text from memory.mentions"),  # type: ignore[arg-type]
+        mentions=rows(f"select memory_id::text, entity_id::text, {shown.format('entity_id')} from memory.mentions"),  # type: ignore[arg-type]
+        aliases={row[0]: dict(zip(("namespace", "parent", "name"), row[1:], strict=True)) for row in aliases},
         relations={
             row[0]: dict(zip(("namespace", "source", "predicate", "target", "revision", "deleted"), row[1:7], strict=True))
             | {"digest": row[7:]}
             for row in relations
         },
-        statements=rows("select memory_id::text, relation_id::text from memory.statements"),  # type: ignore[arg-type]
+        statements=rows(f"select memory_id::text, relation_id::text, {shown.format('relation_id')} from memory.statements"),  # type: ignore[arg-type]
         owed=rows("select projection, kind, id, owed_since, parked_at, last_error from memory.ledger where owed_number is not null"),
         settled={
             (row[0], row[1], row[2]): (row[3], row[4])
@@ -229,6 +261,7 @@ def compare(wanted: Expected, found: Found, embed: Callable[[list[str]], Any] | 
     comparison.record()
     comparison.texts()
     comparison.links()
+    comparison.merges()
     comparison.vectors(embed)
     comparison.graph()
     comparison.ledger()
@@ -242,6 +275,16 @@ class _Comparison:
         self.live = {id_ for id_, row in found.memories.items() if not row["deleted"]}
         self.live_entities = {id_: row for id_, row in found.entities.items() if not row["deleted"]}
         self.live_relations = {id_: row for id_, row in found.relations.items() if not row["deleted"]}
+
+        self.names = {id_: row["name"] for id_, row in found.entities.items()}
+        self.names |= {id_: row["name"] for id_, row in found.aliases.items()}
+
+    def root(self, entity: str) -> str:
+        """What an entity is shown as: the end of its chain of merges."""
+        for _ in self.found.aliases:
+            if entity in self.found.aliases:
+                entity = self.found.aliases[entity]["parent"]
+        return entity
 
     def say(self, kind: str, what: str) -> None:
         self.problems.append((kind, what))
@@ -300,19 +343,23 @@ class _Comparison:
 
     def links(self) -> None:
         """Each memory mentions what its caller named and what its text names, and nothing else; so it is with relations."""
-        names = {id_: row["name"] for id_, row in self.found.entities.items()}
+        names = self.names
         mentioned: dict[str, list[str | None]] = defaultdict(list)
-        for memory, entity in self.found.mentions:
+        for memory, entity, shown in self.found.mentions:
             mentioned[memory].append(names.get(entity))
-            if entity not in self.live_entities:
-                self.say("lost", f"{memory} mentions {entity}, which is not alive")
+            if shown not in self.live_entities:
+                self.say("lost", f"{memory} mentions {shown}, which is not alive")
+            if shown != self.root(entity):
+                self.say("lost", f"{memory} shows {entity} as {shown}, which is {self.root(entity)} by the aliases")
         stated: dict[str, list[tuple[Any, ...]]] = defaultdict(list)
-        for memory, relation in self.found.statements:
-            row = self.live_relations.get(relation)
-            if row is None:
-                self.say("lost", f"{memory} states relation {relation}, which is not alive")
-            else:
-                stated[memory].append((names.get(row["source"]), row["predicate"], names.get(row["target"])))
+        for memory, relation, shown in self.found.statements:
+            named, row = self.found.relations.get(relation), self.live_relations.get(shown)
+            if named is None or row is None:
+                self.say("lost", f"{memory} states relation {shown}, which is not alive")
+                continue
+            stated[memory].append((names.get(named["source"]), row["predicate"], names.get(named["target"])))
+            if (row["source"], row["target"]) != (self.root(named["source"]), self.root(named["target"])):
+                self.say("lost", f"{memory} shows relation {relation} as {shown}, which the aliases do not say")
         for memory in (mentioned.keys() | stated.keys()) - self.live:
             self.say("ghost", f"links of {memory}, which is not there")
         for id_ in self.live:
@@ -322,10 +369,10 @@ class _Comparison:
             wanted_names = found_names | {name for name, _ in (kept.entities if kept else ())}
             self._same(f"entities of {id_}", wanted_names, mentioned.get(id_, []))
             self._same(f"relations of {id_}", found_relations | set(kept.relations if kept else ()), stated.get(id_, []))
-        supported = {entity for _, entity in self.found.mentions}
+        supported = {entity for _, _, entity in self.found.mentions}
         for id_ in self.live_entities.keys() - supported:
             self.say("ghost", f"entity {id_} ({names[id_]}) lives, and nobody mentions it")
-        for id_ in self.live_relations.keys() - {relation for _, relation in self.found.statements}:
+        for id_ in self.live_relations.keys() - {relation for _, _, relation in self.found.statements}:
             self.say("ghost", f"relation {id_} lives, and nobody states it")
         for id_, row in self.found.entities.items():
             if row["deleted"] and (row["name"] is not None or row["key"] is not None or row["type"] is not None):
@@ -333,6 +380,22 @@ class _Comparison:
         called = Counter((row["namespace"], row["name"]) for row in self.live_entities.values())
         for who in (who for who, times in called.items() if times > 1):
             self.say("duplicated", f"entity {who} lives {called[who]} times")
+
+    def merges(self) -> None:
+        """What was merged is merged, what was taken apart is apart."""
+        everybody = [*self.found.entities.items(), *self.found.aliases.items()]
+        ids = {(row["namespace"], row["name"]): id_ for id_, row in everybody if row["name"] is not None}
+        for (namespace, name), allowed in self.wanted.merged.items():
+            id_ = ids.get((namespace, name))
+            if id_ is None or (id_ in self.found.aliases and self.names.get(self.found.aliases[id_]["parent"]) is None):
+                continue  # nobody names it any more: so neither does the record
+            alias = self.found.aliases.get(id_)
+            actual = None if alias is None else self.names[alias["parent"]]
+            if actual not in allowed:
+                self.say("lost", f"entity {name} of {namespace} is merged into {actual}; allowed: {sorted(map(str, allowed))}")
+        for row in self.found.aliases.values():
+            if row["name"] is not None and (row["namespace"], row["name"]) not in self.wanted.merged:
+                self.say("ghost", f"entity {row['name']} is merged into {self.names.get(row['parent'])}, and nobody asked for it")
 
     def _same(self, what: str, wanted: set[Any], actual: Sequence[Any]) -> None:
         if missing := wanted - set(actual):
@@ -390,7 +453,7 @@ class _Comparison:
         for row in self.found.graph_entities:
             if row[5] and (row[2] is not None or row[3] is not None):
                 self.say("ghost", f"tombstone of entity {row[0]} in the graph holds its name")
-        wanted = {(memory, entity) for memory, entity in self.found.mentions if memory in self.live}
+        wanted = {(memory, entity) for memory, _, entity in self.found.mentions if memory in self.live}
         self._edges("MENTIONS", dict.fromkeys(wanted), [((row[0], row[1]), None) for row in self.found.graph_mentions])
         shown = [((row[0], row[1], row[2]), tuple(row[3:6]) + tuple(row[7:9])) for row in self.found.graph_relations if not row[6]]
         related = {

@@ -104,8 +104,9 @@ def deeds(seed: int, writers: int, count: int, *, merges: bool = False) -> list[
             deed = {**rng.choice([earlier for earlier in plan if earlier["do"] == "save"]), "revive": rng.random() < 0.5}
         else:
             deed = {"do": "save", **_save(rng, slot, number), "revive": kind == "revive" or rng.random() < 0.1}
-        if merges and rng.random() < 0.03:
-            deed = {"do": "merge", "names": sorted(rng.sample(PEOPLE, 2)), "namespace": slot["namespace"]}
+        if merges and writer == 0 and not young and rng.random() < 0.08:  # by one writer: two could not tell whose came last
+            source, target = rng.sample(PEOPLE, 2)
+            deed = {"do": rng.choice(("merge", "merge", "unmerge")), "source": source, "target": target, "namespace": slot["namespace"]}
         deed["wait"] = "graph" if rng.random() < 0.02 else "none"
         plan.append(deed | {"n": number})
     return plans
@@ -227,5 +228,5 @@ def named(deed: Deed) -> Iterator[str]:
     """Ids of the memories that a deed may change."""
     if deed["do"] == "many":
         yield from (item["id"] for item in deed["items"])
-    elif deed["do"] != "merge":
+    elif deed["do"] not in ("merge", "unmerge"):
         yield deed["id"]

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.faults.stack import Stack
-from memory_pipelines.services import comparison, drains, events, graph
+from memory_pipelines.services import comparison, events, graph
 from memory_pipelines.stores.graph.statements import statements
 from memory_pipelines.stores.graph.store import CypherGraph
 from memory_pipelines.stores.postgres.store import PostgresRecord
+from memory_pipelines.stores.redis.streams import RedisStream
 
 
 def _nothing() -> None:
@@ -78,7 +79,7 @@ def fence_off() -> None:
 
 def acknowledge_first() -> None:
     """A batch is settled, and its entries are acknowledged, before the graph has it."""
-    apply, store_round = graph.apply, drains._Drain._round
+    apply, read = graph.apply, RedisStream.read
 
     def settled_first(platform: Any, batch: Any) -> Any:
         rows = [
@@ -89,12 +90,13 @@ def acknowledge_first() -> None:
         platform.record.settle_graph(rows, claim=batch.claim.claim, markers=[])
         return apply(platform, batch)
 
-    def acknowledged_first(self: Any, entries: Any) -> bool:
-        self._acknowledge(entries)
-        return store_round(self, entries)
+    def acknowledged_first(self: RedisStream, group: str, consumer: str, *, count: int, block_ms: int) -> Any:
+        entries = read(self, group, consumer, count=count, block_ms=block_ms)
+        self.acknowledge(group, [entry.id for entry in entries])
+        return entries
 
     graph.apply = settled_first
-    drains._Drain._round = acknowledged_first  # type: ignore[method-assign]
+    RedisStream.read = acknowledged_first  # type: ignore[method-assign]
 
 
 def ledger_outside() -> None:

@@ -59,7 +59,8 @@ _ROLES = {
 
 
 def _killed_at(point: str) -> Script:
-    role = "keeper" if point == "graph.dropping" else _ROLES[point.split(".")[0]]
+    subject = point.split(".")[0]
+    role = "keeper" if point == "graph.dropping" else _ROLES.get(subject, "keeper")
 
     def script(trial: Trial) -> Iterator[None]:
         trial.needs_hit = True
@@ -69,7 +70,7 @@ def _killed_at(point: str) -> Script:
             trial.replaced = trial.rng.random() < 0.5
             trial.workers = [{"armed": Armed(point, trial.rng.randint(1, 4) if point not in _RARE else 1)}, {}]
         else:
-            chores = {"maintain": ("maintain",), "audit": ("audit", "deep"), "repair": ("repair",), "graph": ("drop",)}[point.split(".")[0]]
+            chores = _CHORES.get(subject, ("audit", "maintain", "repair"))
             trial.keeper = {"chores": chores, "armed": Armed(point, 1 if role == "graph" else trial.rng.randint(1, 3))}
             trial.repairs = point.startswith("repair")
         yield
@@ -89,6 +90,9 @@ def _killed_at(point: str) -> Script:
                 yield from trial.until(lambda: not trial.crew.named("keeper")[-1].alive, 15.0)
 
     return script
+
+
+_CHORES = {"maintain": ("maintain",), "audit": ("audit", "deep"), "repair": ("repair",), "graph": ("drop",)}
 
 
 def _reaches(trial: Trial, point: str) -> int:

@@ -227,7 +227,7 @@ def run(
         mutate()
     rng = random.Random(f"fault {fault} {seed}")
     trial = Trial(stack, seed, rng, Path(tempfile.mkdtemp(prefix="trial-")), writers=rng.choice((1, 1, 2)))
-    trial.plans = history.deeds(seed, trial.writers, trial.operations)
+    trial.plans = history.deeds(seed, trial.writers, trial.operations, merges=hasattr(MemoryClient, "merge_entities"))
     result = Result(fault, seed, stack.engine, hit=True, operations=trial.operations)
     try:
         _live(trial, script)

@@ -62,4 +62,8 @@ def _answered(client: MemoryClient, deed: Deed) -> dict[str, Any]:
         by_key = {"key": deed["key"], "namespace": deed["namespace"]}
         gone = client.forget(**by_key, **waiting) if deed["key"] is not None else client.forget(deed["id"], **waiting)
         return {"results": [[deed["id"], str(gone.forgotten), None]]}
+    if deed["do"] == "merge":
+        return {"merged": client.merge_entities(deed["source"], deed["target"], namespace=deed["namespace"]).outcome}
+    if deed["do"] == "unmerge":
+        return {"merged": client.unmerge_entity(deed["source"], namespace=deed["namespace"]).outcome}
     raise AssertionError(f"no such deed: {deed['do']}")
