@@ -235,11 +235,12 @@ def falkor(path: str, graph: str) -> Cypher:
     return run
 
 
-def bolt(url: str, user: str, password: str) -> Cypher:
-    """The `neo4j` driver, as it comes."""
-    from neo4j import GraphDatabase
+def bolt(url: str, user: str, password: str, certificates: str | None = None) -> Cypher:
+    """The `neo4j` driver, as it comes; with a file of certificates it trusts those and encrypts."""
+    from neo4j import GraphDatabase, TrustCustomCAs
 
-    driver = GraphDatabase.driver(url, auth=(user, password))
+    trusting: dict[str, Any] = {"encrypted": True, "trusted_certificates": TrustCustomCAs(certificates)} if certificates else {}
+    driver = GraphDatabase.driver(url.replace("+s:", ":") if certificates else url, auth=(user, password), **trusting)
 
     def run(statement: str) -> list[list[Any]]:
         with driver.session() as session:

@@ -80,7 +80,8 @@ class Stack:
     def cypher(self) -> checker.Cypher:
         """A bare way to the graph."""
         if self.engine == "neo4j":
-            return checker.bolt(self._neo4j["graph_url"], self._neo4j["graph_user"], self._neo4j["graph_password"])
+            named = self._neo4j
+            return checker.bolt(named["graph_url"], named["graph_user"], named["graph_password"], named.get("graph_certificates"))
         return checker.falkor(str(self._servers["graph"].socket), GRAPH)
 
     def redis(self, engine: Engine = "redis") -> redis.Redis:
