@@ -85,7 +85,7 @@ def expected(entries: Sequence[tuple[history.Deed, dict[str, Any] | None]], *, r
         found.unknown += unknown
         found.acknowledged += not unknown
         if deed["do"] in ("merge", "unmerge"):
-            _merge(found, deed, unknown=unknown, error=error)
+            _merge(found, deed, answer or {}, unknown=unknown)
             continue
         for item in deed.get("items", [deed]):
             if "namespace" in item:
@@ -106,15 +106,16 @@ def expected(entries: Sequence[tuple[history.Deed, dict[str, Any] | None]], *, r
     return found
 
 
-def _merge(found: Expected, deed: history.Deed, *, unknown: bool, error: str | None) -> None:
-    """What a merge, or taking one back, makes of an entity. A refusal changes nothing."""
+def _merge(found: Expected, deed: history.Deed, answer: dict[str, Any], *, unknown: bool) -> None:
+    """What a merge, or taking one back, makes of an entity. A refusal changes nothing, nor does a merge of what is one already."""
+    error = answer.get("error")
     place = (deed["namespace"], deed["source"])
     before = found.merged.get(place, frozenset({None}))
     after: frozenset[str | None] = _roots(found, deed["namespace"], deed["target"]) if deed["do"] == "merge" else frozenset({None})
     if unknown:
         found.merged[place] = before | after
     elif error is None:
-        found.merged[place] = after
+        found.merged[place] = before if answer["merged"] == "unchanged" else after
     elif error not in _MERGE_REFUSED:
         found.problems.append(("answer", f"deed {deed['n']} ({deed['do']}): {error}"))
 

@@ -27,18 +27,19 @@ from benchmarks.faults.trial import Result
 _TRIAL_SECONDS = 120.0
 _MUTANT_SECONDS = 6.0  # a broken build that will never be green need not be waited for so long
 LEAST = 30  # trials of each fault
+_LONG_RUN = 1000
 
 Due = tuple[str, int, str | None]
 """A trial to run: fault, seed, and the mutant that it is run on, if any."""
 
 
 def due(count: int, engine: str, results: Iterable[dict[str, Any]]) -> list[Due]:
-    """Which (fault, seed) are still to be run: all faults equally often, at least `LEAST` times each where `count` allows it.
+    """Which (fault, seed) are still to be run: all faults equally often, and in a run of a thousand and more at least `LEAST` times each.
 
     A trial that never came to its fail point does not count; another seed takes its place.
     """
     names = [name for name, fault in scenarios.FAULTS.items() if engine in fault.engines]
-    each = -(-count // len(names))
+    each = max(-(-count // len(names)), LEAST if count >= _LONG_RUN else 0)
     done = [row for row in results if row["engine"] == engine and row["fault"] in names]
     hits = Counter(row["fault"] for row in done if row["hit"])
     used = {name: max((row["seed"] for row in done if row["fault"] == name), default=-1) for name in names}

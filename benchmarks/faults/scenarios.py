@@ -52,7 +52,7 @@ def none(trial: Trial) -> Iterator[None]:
 # -- killed at a point ---------------------------------------------------------------------------------------------------------
 
 _ROLES = {
-    "save": "writer", "update": "writer", "forget": "writer", "publish": "writer",
+    "save": "writer", "update": "writer", "forget": "writer", "publish": "writer", "merge": "writer", "unmerge": "writer",
     "sync": "worker", "entities": "worker", "embeddings": "worker", "graph": "worker",
     "maintain": "keeper", "audit": "keeper", "repair": "keeper",
 }  # fmt: skip
