@@ -10,6 +10,8 @@ sensor's cursor, bridges that: no second request within the grace. The grace dou
 minute, so that a drain which fails at once (an engine is down) is not tried every few seconds.
 """
 
+import concurrent.futures.thread  # noqa: F401  # registers first what joins its threads
+import threading
 import time
 from dataclasses import asdict, dataclass, replace
 from json import dumps, loads
@@ -25,6 +27,12 @@ LONGEST_GRACE_SECONDS = 60.0
 DRAINING_POLL_SECONDS = 0.25
 BLIND_POLL_SECONDS = 1.0
 LOOK_AT_LEAST_EVERY_SECONDS = 5.0
+LISTEN_SECONDS = 1.0
+
+# Set when this process has done its work and only waits for its threads, as a code server does after a SIGTERM: ticks are such threads.
+# Called before Python joins the threads of executors, because it is registered after that; there is no public way to be told.
+_ending = threading.Event()
+threading._register_atexit(_ending.set)  # type: ignore[attr-defined]
 
 State = Literal["wanted", "draining", "starting", "idle"]
 
@@ -84,7 +92,7 @@ def look(platform: Platform, projection: Projection, memo: Memo, *, now: float |
 
 
 def watch(platform: Platform, projection: Projection, memo: Memo, *, patience_seconds: float) -> Look:
-    """Look, and as long as nothing is wanted wait for the next event and look again, until patience ends.
+    """Look, and as long as nothing is wanted wait for the next event and look again, until patience or the process ends.
 
     Raises:
         Unavailable: as `look`. A stream that is down is not an error: the ledger is then polled.
@@ -94,7 +102,7 @@ def watch(platform: Platform, projection: Projection, memo: Memo, *, patience_se
     while True:
         found = look(platform, projection, memo)
         left = end - time.monotonic()
-        if found.state == "wanted" or left <= 0:
+        if found.state == "wanted" or left <= 0 or _ending.is_set():
             return found
         memo = found.memo
         if found.state == "idle":
@@ -114,8 +122,11 @@ def _newest(platform: Platform) -> str | None:
 def _next(platform: Platform, seen: str | None, seconds: float) -> str | None:
     """Wait for an event after `seen`; return the newest one's id."""
     if seen is not None:
+        end, newest = time.monotonic() + seconds, seen
         try:
-            return platform.stream.wait(seen, block_ms=max(int(seconds * 1000), 1))
+            while newest == seen and (left := end - time.monotonic()) > 0 and not _ending.is_set():
+                newest = platform.stream.wait(seen, block_ms=max(int(min(left, LISTEN_SECONDS) * 1000), 1))
+            return newest
         except Unavailable:
             pass
     time.sleep(min(seconds, BLIND_POLL_SECONDS))

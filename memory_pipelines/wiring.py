@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from memory_pipelines.config import Settings
-from memory_pipelines.domain.diagnosis import Check
+from memory_pipelines.domain.diagnosis import Check, warning
 from memory_pipelines.domain.errors import ConfigurationError
 from memory_pipelines.ports import Embedder, EventStream, Examiner, Extractor, GraphStore, GraphTransport, RecordStore
 from memory_pipelines.services.platform import Platform
@@ -106,11 +106,23 @@ def over_rest(settings: Settings) -> bool:
     return settings.database_url is None and bool(settings.supabase_url)
 
 
+def record_in_memory(settings: Settings) -> bool:
+    """Whether the record lives in this process, and ends with it."""
+    return settings.database_url is not None and _in_memory(settings.database_url)
+
+
 def diagnose(settings: Settings) -> list[Check]:
     """Examine everything that is configured, and change nothing: no engine is started, no schema migrated; see `services.doctor`."""
     from memory_pipelines.services import doctor
 
-    return doctor.diagnose(_examiners(settings), lambda: _open_embedder(settings), rest_checks(settings))
+    return doctor.diagnose(_examiners(settings), lambda: _open_embedder(settings), [*rest_checks(settings), *_lasts(settings)])
+
+
+def _lasts(settings: Settings) -> list[Check]:
+    """Whether the record outlives this process."""
+    fix = "Name a Postgres in MEMORY_DATABASE_URL, unless this is a test."
+    seen = "the record lives in this process, and ends with it"
+    return [warning("postgres.persistence", seen, fix)] if record_in_memory(settings) else []
 
 
 def rest_checks(settings: Settings) -> list[Check]:
@@ -167,8 +179,14 @@ def database_url(settings: Settings) -> str:
     """The record's address; the embedded Postgres is started when there is none.
 
     Raises:
-        ConfigurationError: `database_url_missing` when the record is reached over REST, which cannot change a schema.
+        ConfigurationError: `database_url_missing` when the record is reached over REST, which cannot change a schema;
+            `record_in_memory` when there is no database at all.
     """
+    if record_in_memory(settings):
+        raise ConfigurationError(
+            "record_in_memory",
+            "This needs a database, and MEMORY_DATABASE_URL=memory:// keeps the record in this process: name a Postgres.",
+        )
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     if over_rest(settings):
@@ -183,14 +201,14 @@ def database_url(settings: Settings) -> str:
 
 
 def bring_schema(platform: Platform) -> int | None:
-    """Bring the record to this release's schema where a direct connection allows it, and return the schema's number; over REST
-    only look whether the record answers, and return None.
+    """Bring the record to this release's schema where a direct connection allows it, and return the schema's number; over REST,
+    or of a record in memory, only look whether it answers, and return None.
 
     Raises:
         ConfigurationError: `schema_outdated` over REST, when `memory-pipelines migrate` has not been run with a direct address.
         MemoryPipelinesError: what `stores.postgres.migrate` raises.
     """
-    if over_rest(platform.settings):
+    if over_rest(platform.settings) or record_in_memory(platform.settings):
         platform.record.health()
         return None
     from memory_pipelines.stores.postgres.migrate import migrate
@@ -205,6 +223,10 @@ def _only(engine: Engine) -> tuple[Engine, ...]:
 def _open_record(settings: Settings) -> RecordStore:
     from memory_pipelines.stores.postgres.store import PostgresRecord
 
+    if settings.database_url is not None and _in_memory(settings.database_url):
+        from memory_pipelines.stores.memory.record import MemoryFunctions
+
+        return PostgresRecord(MemoryFunctions(settings.database_url.get_secret_value()))
     if over_rest(settings):
         from memory_pipelines.stores.postgres.rpc_transport import RpcTransport
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -41,10 +42,24 @@ def _neo4j() -> str | None:
     return f"{' and '.join(missing)} is not on the PATH; NEO4J_TEST_URL names a server that runs elsewhere" if missing else None
 
 
+def _namespaces() -> str | None:
+    missing = [name for name in ("unshare", "nsenter", "ip", "setpriv") if shutil.which(name) is None]
+    if missing or not hasattr(os, "geteuid") or os.geteuid() != 0:
+        return "that takes root on Linux, with unshare, nsenter, ip and setpriv"
+    allowed = subprocess.run(["unshare", "--net", "--mount", "true"], capture_output=True, check=False).returncode == 0
+    return None if allowed else "this root may not make network namespaces"
+
+
+def _nginx() -> str | None:
+    return None if shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") else "nginx is not on the PATH"
+
+
 PROBES: dict[str, Callable[[], str | None]] = {
     "embedded": _embedded,  # the servers that start themselves: Postgres, Redis, FalkorDB
     "neo4j": _neo4j,  # a graph over Bolt: `scripts/neo4j-server`, or the one of NEO4J_TEST_URL
     "supabase": _supabase,  # Supabase's light server, on the embedded Postgres; npm fetches it once
+    "namespaces": _namespaces,  # a network of a test's own, in which compose's names and ports are free
+    "nginx": _nginx,  # the gateway of docker-compose.yml
     "pepys": _pepys,  # the diary that the benchmarks use
 }
 

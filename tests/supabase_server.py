@@ -105,7 +105,7 @@ def running(database_url: str) -> Iterator[Supabase]:
     folder = Path(tempfile.mkdtemp(prefix="memory-supabase-"))
     (folder / "supabase").mkdir()
     found = Supabase(
-        url=f"http://127.0.0.1:{_free_port()}",
+        url=f"http://127.0.0.1:{free_port()}",
         secret_key=f"sb_secret_{secrets.token_urlsafe(24)}",
         publishable_key=f"sb_publishable_{secrets.token_urlsafe(24)}",
         jwt_secret=secrets.token_urlsafe(48),
@@ -166,7 +166,7 @@ def _answers(server: Supabase) -> bool:
     return status == 200
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

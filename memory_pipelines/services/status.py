@@ -54,4 +54,4 @@ def _address(url: SecretStr | None) -> str:
     if url is None:
         return "embedded"
     parts = urlsplit(url.get_secret_value())
-    return parts.netloc.rpartition("@")[2] or parts.path  # several hosts are no `hostname`
+    return parts.netloc.rpartition("@")[2] or parts.path or f"{parts.scheme}://"  # several hosts are no `hostname`

@@ -1,6 +1,6 @@
 """The record against its port: the ledger's protocol, errors that survive the transport, and any order of any writes.
 
-To add a transport, add its name to `TRANSPORTS` and a branch to the fixture `record`: the same assertions must hold for it.
+To add a transport, add a line to `records.TRANSPORTS`: the same assertions must hold for it.
 """
 
 from __future__ import annotations
@@ -23,33 +23,11 @@ from memory_pipelines.domain.models import PROJECTIONS, EntityMention, Links, Me
 from memory_pipelines.ports import RecordStore
 from memory_pipelines.services import maintenance
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.stores.postgres.migrate import migrate
 from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
 from memory_pipelines.stores.postgres.rpc_transport import RpcTransport
 from memory_pipelines.stores.postgres.store import PostgresRecord
 from memory_pipelines.stores.postgres.subjects import sync as ledger
-from tests import engines
-
-TRANSPORTS = ["psycopg", "rest"]
-
-
-@pytest.fixture(params=TRANSPORTS)
-def transport(request: pytest.FixtureRequest) -> str:
-    """Which transport a test runs on."""
-    return str(request.param)
-
-
-@pytest.fixture
-def record(request: pytest.FixtureRequest, transport: str, platform: Platform, settings: Settings) -> Iterator[RecordStore]:
-    """An empty record behind each transport."""
-    assert platform.record.namespaces() == []
-    if transport == "rest":
-        server = request.getfixturevalue("supabase")
-        store = PostgresRecord(RpcTransport(server.url, server.secret_key))
-    else:
-        store = PostgresRecord(PsycopgTransport(wiring.database_url(settings)))
-    yield store
-    store.close()
+from tests import engines, records
 
 
 def item(text: str = "A note.", **fields: Any) -> MemoryInput:
@@ -109,6 +87,7 @@ def test_a_value_that_the_record_cannot_read_is_invalid(record: RecordStore) -> 
         assert error.value.code == "value_invalid"
 
 
+@records.ON_SERVERS
 @pytest.mark.parametrize("state", ["40001", "40P01", "55P03", "53300"])
 def test_what_may_succeed_the_next_time_is_tried_again_and_not_for_ever(record: RecordStore, settings: Settings, state: str) -> None:
     with engines.connect(settings) as connection:
@@ -141,6 +120,7 @@ def test_more_threads_than_connections_are_served(record: RecordStore) -> None:
     assert len({ids[0] for ids in results}) == 40
 
 
+@records.ON_SERVERS
 def test_connections_that_the_server_cut_are_replaced(record: RecordStore, settings: Settings, transport: str) -> None:
     engines.at_once(*[lambda: record.namespaces()] * 5)
     with engines.connect(settings) as connection:
@@ -150,6 +130,7 @@ def test_connections_that_the_server_cut_are_replaced(record: RecordStore, setti
     assert engines.at_once(*[lambda: record.namespaces()] * 5) == [[]] * 5
 
 
+@records.ON_SERVERS
 def test_a_record_that_is_not_there_is_unavailable_soon(transport: str) -> None:
     store = PostgresRecord(
         PsycopgTransport("postgresql://postgres:hunter2@127.0.0.1:1/memory", timeout=0.3)
@@ -336,7 +317,7 @@ def test_vectors_that_are_too_few_for_their_rows_are_refused(record: RecordStore
 
 
 @pytest.mark.parametrize("many", [1, 300], ids=["few", "many"])
-def test_vectors_are_stored_with_the_settlement_and_never_from_an_older_version(record: RecordStore, settings: Settings, many: int) -> None:
+def test_vectors_are_stored_with_the_settlement_and_never_from_an_older_version(record: RecordStore, many: int) -> None:
     generation = record.generation("toy", 3)
     ids = saved(record, *(f"note {n}" for n in range(many)))
     rows = everything(record, "embeddings")
@@ -348,9 +329,9 @@ def test_vectors_are_stored_with_the_settlement_and_never_from_an_older_version(
     answer = embed(record, generation, rows, 1, [1.0, 0.0, 0.0])
     assert answer["stored"] == len(stays)
     assert record.sync_state(changed).projections["embeddings"].owed
-    with engines.connect(settings) as connection:
-        kept = {str(id_) for (id_,) in connection.execute("select id from memory.embeddings")}
-    assert kept == set(stays)
+    near = record.search({"namespace": "default", "query": "?", "vector": "[1, 0, 0]", "limit": 1000, "exact": 5000})
+    assert {hit.id for hit in near} == set(stays)
+    assert record.counts()["embeddings"] == len(stays)
     assert [row[1] for row in everything(record, "embeddings")] == [changed]
 
 
@@ -553,13 +534,9 @@ class Writes(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(request: pytest.FixtureRequest, transport: str, settings: Settings) -> Iterator[Callable[[], Writes]]:
+def machine(place: records.Place) -> Iterator[Callable[[], Writes]]:
     """Machines on one empty platform without an extractor, so that the given links are all there are."""
-    engines.empty(settings)
-    if transport == "rest":
-        settings = request.getfixturevalue("rest_settings")
-        migrate(request.getfixturevalue("supabase").database_url)  # over REST nobody does
-    platform = wiring.open_platform(settings.model_copy(update={"extractor": "none"}))
+    platform = wiring.open_platform(place.settings.model_copy(update={"extractor": "none"}))
     yield partial(Writes, MemoryClient(platform), platform)
     platform.close()
 

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from assets import queue, repair
+from memory_pipelines import wiring
 from memory_pipelines.domain.errors import Unavailable
 from memory_pipelines.services import sync
+from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.sync import Wanted
+from tests.e2e import command
 
 IDLE = Wanted(0, None, False)
 OWED = Wanted(3, 0.1, False)
@@ -106,6 +112,26 @@ def test_without_redis_the_ledger_is_polled(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(queue, "BLIND_POLL_SECONDS", 0.01)
     platform: Any = type("Platform", (), {"stream": Stream()})()
     assert queue.watch(platform, "graph", queue.Memo(), patience_seconds=5).state == "wanted"
+
+
+ENDING = """
+from concurrent.futures import ThreadPoolExecutor
+from assets import queue
+from memory_pipelines import wiring
+from memory_pipelines.config import load
+platform = wiring.open_platform(load())
+assert queue.watch(platform, "graph", queue.Memo(), patience_seconds=0).state == "idle"
+ThreadPoolExecutor(1).submit(queue.watch, platform, "graph", queue.Memo(), patience_seconds=120)
+"""
+
+
+def test_a_process_that_ends_does_not_wait_for_its_sensors(platform: Platform, tmp_path: Path) -> None:
+    """A code server that was asked to stop has threads in which sensors wait for events; Python waits for threads."""
+    wiring.bring_schema(platform)
+    platform.graph.prepare()
+    env = command.environment(platform.settings.home_path)
+    done = subprocess.run([sys.executable, "-c", ENDING], env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def verdict(*, at: str = "2026-01-01T00:00:00+00:00", clean: bool = False, repaired: int = 0) -> dict[str, Any]:

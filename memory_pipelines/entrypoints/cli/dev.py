@@ -43,6 +43,8 @@ def dev(
     from memory_pipelines.entrypoints.cli.supervised import Supervised
 
     settings = load()
+    if wiring.record_in_memory(settings):
+        raise ConfigurationError("record_in_memory", "Dagster's runs are processes of their own, which do not see a record in memory.")
     _port_is_free(port)
     home = settings.home_path
     wanted = wiring.embedded_engines(settings)
