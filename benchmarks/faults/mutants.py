@@ -168,7 +168,7 @@ MUTANTS: dict[str, Mutant] = {
     "guard-off": Mutant("an older revision overwrites a newer one in the graph", ("frozen past its lease before the graph",), guard_off),
     "guard-strict": Mutant("an equal revision is refused (`>` for `>=`)", ("killed at graph.applied",), guard_strict),
     "settle-by-version": Mutant(
-        "a debt that came meanwhile is settled too, if the version is the same", ("frozen between apply and settle",),
+        "a debt that came meanwhile is settled too, if the version is the same", ("held up between apply and settle",),
         install=_install_settle_by_version,
     ),
     "acknowledge-first": Mutant("settled and acknowledged before it is applied", ("killed at graph.applying",), acknowledge_first),

@@ -181,6 +181,19 @@ def frozen_before_settling(trial: Trial) -> Iterator[None]:
     yield from _frozen(trial, "graph.applied", trial.rng.randint(1, 4))
 
 
+@fault("held up between apply and settle")
+def held_up_before_settling(trial: Trial) -> Iterator[None]:
+    """For a moment, in which what it has applied is owed anew: by other writes, and by links that are found in the same version."""
+    trial.needs_hit = True
+    trial.writer = {"pause_seconds": _UNHURRIED}
+    trial.workers = [{"armed": Armed("graph.applied", trial.rng.randint(1, 3), "freeze"), "order": ("graph",)}, {}]
+    yield
+    yield from trial.until(lambda: trial.frozen() or not trial.writing)
+    yield from trial.pause(trial.rng.uniform(0.3, 0.8) * LEASE_SECONDS)
+    for child in trial.frozen():
+        trial.wake(child)
+
+
 @fault("frozen past its lease")
 def frozen_anywhere(trial: Trial) -> Iterator[None]:
     """At any step of a drain."""
