@@ -19,10 +19,11 @@ from tests import capabilities
 
 ROOT = Path(__file__).parents[2]
 SEED = 1
-POINTS = (  # one a step; the long run has them all
+_STEPS = (  # one point a step; the long run has them all
     "save.committed update.committed forget.published publish.begun sync.read sync.claimed sync.computed entities.stored embeddings.stored"
     " graph.applying graph.applied graph.settled graph.dropping sync.settled sync.acknowledged maintain.fenced audit.looked repair.owed"
-).split()
+)
+POINTS = _STEPS.split()
 FAULTS = [name for name in scenarios.FAULTS if not name.startswith("killed at")] + [f"killed at {point}" for point in POINTS]
 CATCHING = {  # fault and seeds that show each broken build; the sound build passes the same ones
     "guard-off": ("frozen past its lease before the graph", (1,)),
