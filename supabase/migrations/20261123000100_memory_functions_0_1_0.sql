@@ -974,10 +974,6 @@ declare
   fresh memory.memories := old;
   touched jsonb := '[]';
 begin
-  if p ? 'expected_version' and old.version <> (p ->> 'expected_version')::integer then
-    perform memory.raise_error(409, 'version_conflict', 'Someone else has written this memory since: read it again, then decide.',
-      jsonb_build_object('id', old.id, 'expected', (p ->> 'expected_version')::integer, 'version', old.version));
-  end if;
   if c ? 'text' then fresh.text := c ->> 'text'; end if;
   if c ? 'metadata' then fresh.metadata := c -> 'metadata'; end if;
   if c ? 'thread' then fresh.thread := c ->> 'thread'; end if;
@@ -987,6 +983,12 @@ begin
   if c ? 'given' then fresh.given := nullif(c -> 'given', 'null'); end if;
   fresh.content_hash := memory.content_hash_of(fresh.text, fresh.metadata, fresh.thread, fresh.source,
     case when fresh.created_given then fresh.created_at end, fresh.expires_at, fresh.given);
+  -- The same update once more, because its answer was lost, is no conflict: it has been done, and nobody has written since.
+  if old.version <> (p ->> 'expected_version')::integer
+      and (old.version <> (p ->> 'expected_version')::integer + 1 or fresh.content_hash <> old.content_hash) then
+    perform memory.raise_error(409, 'version_conflict', 'Someone else has written this memory since: read it again, then decide.',
+      jsonb_build_object('id', old.id, 'expected', (p ->> 'expected_version')::integer, 'version', old.version));
+  end if;
   if fresh.content_hash = old.content_hash then
     return jsonb_build_object('id', old.id, 'version', old.version, 'revision', old.revision, 'outcome', 'unchanged', 'key', old.key, 'touched', touched);
   end if;
@@ -1785,7 +1787,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', 'dc5394bab76106dde81178d354c13e4e2217841eb8f2888c2ea5550c412f4a33') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '429d84f28cbd7540d2257c1642419569b6dcbbaeae1fd022bf1e8ce8af4c425a') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';
