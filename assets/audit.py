@@ -18,6 +18,22 @@ FAMILIES = {
     "ledger_on_time": "Is nothing owed for longer than the sync budget?",
 }
 FAMILY_OF_STORE = {"embeddings": "embeddings_equal_record", "passages": "embeddings_equal_record", "ledger": "ledger_on_time"}
+# One question a kind. What was set aside waits for a person, and says so by itself: a warning.
+KINDS = {
+    "nothing_absent": (("missing", "settled_absent"), "Is everything that the record holds in every store?"),
+    "nothing_outdated": (("stale", "ahead"), "Does every store show the revision that the record has?"),
+    "nothing_edited": (("edited",), "Has nobody changed a row behind the record's back?"),
+    "nothing_extra": (("extra", "orphan"), "Is there nothing that the record does not know, or has forgotten?"),
+    "nothing_twice": (("duplicate_node", "duplicate_edge"), "Is everything there once?"),
+    "no_dangling_edge": (("dangling_edge",), "Does every edge begin and end at something of ours?"),
+    "no_wrong_namespace": (("wrong_namespace",), "Is every row shown to its own namespace only?"),
+    "no_wrong_vector": (("wrong_generation", "wrong_dimension"), "Was every vector made by the present model?"),
+    "ledger_covers_record": (("unledgered", "without_subject"), "Has every subject its ledger rows, and every ledger row its subject?"),
+    "nothing_late": (("owed_too_long",), "Is nothing owed for longer than the sync budget?"),
+    "nothing_set_aside": (("parked",), "Was no row set aside because it failed?"),
+}
+WARNINGS = {"nothing_set_aside"}
+CHECKS = FAMILIES | {name: question for name, (_, question) in KINDS.items()}
 
 
 @dg.asset(
@@ -26,19 +42,21 @@ FAMILY_OF_STORE = {"embeddings": "embeddings_equal_record", "passages": "embeddi
     kinds={"postgres", "python"},
     owners=["team:memory"],
     freshness_policy=HOURLY,
-    check_specs=[dg.AssetCheckSpec(name, asset="consistency_audit", description=question) for name, question in FAMILIES.items()],
+    check_specs=[dg.AssetCheckSpec(name, asset="consistency_audit", description=question) for name, question in CHECKS.items()],
 )
 def consistency_audit(config: AuditConfig, platform: PlatformResource) -> dg.MaterializeResult:  # type: ignore[type-arg]  # Dagster wants it bare
     """Are graph and vectors equal to the record? A difference is *pending* (owed for less than the sync budget) or *drift*, named by row.
 
-    **Quick** compares digests by bucket and finds what is missing, stale, ahead, extra or duplicate. **Deep** compares every property and
-    edge and also finds what was edited. **Repair** owes the differing rows again, drains, and audits once more. Every verdict is kept.
+    **Incremental** looks at what was written since the last audit; **quick** compares the digests of every bucket and finds what is
+    missing, stale, ahead, extra or there twice; **deep** compares every property and edge, also finds what was edited, and can be resumed.
+    **Repair** owes the differing rows again, drains, and audits once more. Every verdict is kept.
     """
-    verdict = audit.audit(platform.get(), deep=config.deep, repair=config.repair)
+    looked = {"deep": config.deep, "incremental": config.incremental, "resume": config.resume, "repair": config.repair}
+    verdict = audit.audit(platform.get(), **looked)
     return dg.MaterializeResult(
         data_version=metadata.VERSION,
         metadata=metadata.audited(verdict, audit.history(platform.get(), limit=metadata.RECENT)),
-        check_results=list(_families(verdict)),
+        check_results=[*_families(verdict), *_kinds(verdict)],
     )
 
 
@@ -51,4 +69,16 @@ def _families(verdict: Verdict) -> Iterator[dg.AssetCheckResult]:
             passed=not found,
             severity=dg.AssetCheckSeverity.ERROR,
             metadata={"findings": len(found), "mode": verdict.mode, **kinds},
+        )
+
+
+def _kinds(verdict: Verdict) -> Iterator[dg.AssetCheckResult]:
+    """Counted whole, also what the verdict does not name."""
+    for name, (kinds, _) in KINDS.items():
+        counts = {kind: verdict.counts[kind] for kind in kinds if kind in verdict.counts}
+        yield dg.AssetCheckResult(
+            check_name=name,
+            passed=not counts,
+            severity=dg.AssetCheckSeverity.WARN if name in WARNINGS else dg.AssetCheckSeverity.ERROR,
+            metadata={"rows": sum(counts.values()), "mode": verdict.mode, **counts},
         )

@@ -8,11 +8,13 @@ from typing import Any
 import dagster as dg
 
 from assets import drains, queue, rebuild, repair
+from assets.dead_letters import dead_letters
 from assets.drains import PROJECTIONS
 from assets.maintenance import maintenance
 from assets.runs import RunSummary, run_wanted
 from memory_pipelines.domain.models import Projection
 from memory_pipelines.services import audit
+from memory_pipelines.services import repair as repair_service
 from resources.configuration import AuditConfig, DrainConfig
 from resources.platform import PlatformResource
 
@@ -45,9 +47,18 @@ sync_everything = _asset_job(
     "memories", *PROJECTIONS.values(), "consistency_audit",
     description="The whole chain once, on demand: measure the record, drain each projection, audit.",
 )  # fmt: skip
+audit_incremental = _asset_job(
+    "audit_incremental",
+    "memories", "consistency_audit",
+    description="Measure the record; compare the digests of what was written since the last audit.",
+    config={"consistency_audit": AuditConfig(incremental=True)},
+)  # fmt: skip
 audit_quick = _asset_job("audit_quick", "memories", "consistency_audit", description="Measure the record; compare digests in every store.")
 audit_deep = _asset_job(
-    "audit_deep", "consistency_audit", description="Compare every property and edge.", config={"consistency_audit": AuditConfig(deep=True)}
+    "audit_deep",
+    "consistency_audit",
+    description="Compare every property and edge; an audit that was interrupted goes on where it stopped.",
+    config={"consistency_audit": AuditConfig(deep=True, resume=True)},
 )
 audit_repair = _asset_job(
     "audit_repair",
@@ -76,13 +87,21 @@ def _queue_sensor(projection: Projection) -> dg.SensorDefinition:
     return watch
 
 
-@dg.sensor(job=audit_repair, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(job=repair.repair_job, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
 def repair_after_failed_audit(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SensorResult:
-    """Requests a repair when the newest verdict found differences and nobody has repaired them."""
-    found = repair.decide(audit.history(platform.get(), limit=1), context.cursor)
-    if found.wanted:
-        return dg.SensorResult(run_requests=[dg.RunRequest(tags={"memory/why": found.reason})], cursor=found.cursor)
-    return dg.SensorResult(skip_reason=found.reason, cursor=found.cursor)
+    """Requests a repair, by a plan, of what the newest verdict found and nobody has repaired; too much of it is an error for a person."""
+    bound = platform.get().settings.repair_bound
+    found = repair.decide(audit.history(platform.get(), limit=1), context.cursor, bound=bound)
+    if found.alert:
+        context.log.error("Not repaired by itself: %s", found.reason)
+    if not found.wanted:
+        return dg.SensorResult(skip_reason=found.reason, cursor=found.cursor)
+    plan = repair_service.plan_of_last(platform.get())
+    if plan.work:
+        return dg.SensorResult(run_requests=[repair.request(plan, found.reason)], cursor=found.cursor)
+    if plan.rows:
+        context.log.error("Left to a person: %d outside edits that cannot be adopted.", len(plan.rows))
+    return dg.SensorResult(skip_reason=f"{found.reason} Nothing of it can be repaired, or is left.", cursor=found.cursor)
 
 
 @dg.run_failure_sensor(name="run_failure", default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=10)
@@ -96,12 +115,14 @@ def _schedule(name: str, job: AssetJob | dg.JobDefinition, cron: str) -> dg.Sche
 
 
 JOBS = [
-    *SYNC_JOBS.values(), sync_everything, audit_quick, audit_deep, audit_repair, maintenance,
+    *SYNC_JOBS.values(), sync_everything, audit_incremental, audit_quick, audit_deep, audit_repair, repair.repair_job,
+    maintenance, dead_letters,
     rebuild.rebuild_entities, rebuild.rebuild_embeddings, rebuild.rebuild_graph,
 ]  # fmt: skip
 SENSORS = [*(_queue_sensor(projection) for projection in PROJECTIONS), repair_after_failed_audit, run_failure]
 SCHEDULES = [
-    _schedule("audit_hourly", audit_quick, "17 * * * *"),
+    _schedule("audit_hourly", audit_incremental, "17 * * * *"),
+    _schedule("audit_daily", audit_quick, "40 2 * * *"),  # full, whatever the hourly ones saw
     _schedule("audit_weekly", audit_deep, "30 4 * * 0"),
     _schedule("maintenance_nightly", maintenance, "0 3 * * *"),
 ]

@@ -11,13 +11,16 @@ from typing import Any
 import dagster as dg
 
 from assets import plots
+from memory_pipelines.domain.dead_letters import DeadLetter, Released
 from memory_pipelines.domain.models import DrainResult, Status, Verdict
+from memory_pipelines.domain.plans import RepairPlan, RepairResult
 
 Metadata = dict[str, Any]
 # Which row is behind, the ledger knows. With one version for ever, Dagster does not claim to know it from the order of runs ("Unsynced").
 VERSION = dg.DataVersion("see-the-ledger")
 TABLE_ROWS = 12
-SHOWN_OF_A_VERDICT = ("mode", "clean", "pending", "repaired", "seconds")
+SHOWN_OF_A_VERDICT = ("mode", "clean", "pending", "repaired", "seconds", "paused_seconds", "resumed")
+WORST = ("wrong_namespace", "extra", "orphan", "settled_absent", "missing", "ahead", "stale", "edited")  # of the others, the oldest first
 RECENT = 50
 
 
@@ -66,24 +69,86 @@ def drained(result: DrainResult, past: Past = Past()) -> Metadata:
     return _shown(pictures | numbers | {f"cost_{name}": used for name, used in result.cost.items()} | {"rows": table(result.sample)})
 
 
+def released(done: Released, before: Sequence[DeadLetter]) -> Metadata:
+    """A retry of dead letters, `before` being the first of what was parked."""
+    letters = ({"name": letter.name, "code": letter.code, "attempts": letter.attempts, "tokens": letter.tokens_spent} for letter in before)
+    numbers = {"rows": done.rows, "events": done.events, "unknown": len(done.unknown), "unreadable": len(done.unreadable)}
+    return _shown(numbers | {"parked_before": table(letters)})
+
+
 def audited(verdict: Verdict, history: Sequence[Mapping[str, Any]] = ()) -> Metadata:
     """One audit. `history` are stored verdicts, newest first."""
+    found = sum(verdict.counts.values())
+    rows = sum(verdict.checked.values())
+    past = [(datetime.fromisoformat(str(row["at"])), row) for row in reversed(history)]
+    pictures = {
+        "differences_over_time": plots.lines(
+            "Rows that differed, and were repaired, by audit",
+            {"differ": [(at, sum(row["kinds"].values())) for at, row in past], "repaired": [(at, row["repaired"]) for at, row in past]},
+        ),
+        "cost_over_time": plots.lines(
+            "Seconds and megabytes read, by audit",
+            {"seconds": [(at, row["seconds"]) for at, row in past], "MB read": [(at, round(row["bytes"] / 1e6, 2)) for at, row in past]},
+        ),
+    }
+    numbers = {
+        "clean": verdict.clean, "findings": found, "pending": verdict.pending, "repaired": verdict.repaired, "mode": verdict.mode,
+        "seconds": round(verdict.seconds, 2), "bytes_read": verdict.bytes, "paused_seconds": verdict.paused_seconds,
+        "resumed": verdict.resumed, "rows_per_second": round(rows / verdict.seconds, 1) if verdict.seconds else 0.0,
+    }  # fmt: skip
+    kinds = {f"found_{kind}": count for kind, count in verdict.counts.items()}
+    return _shown(
+        pictures
+        | numbers
+        | {f"checked_{kind}": count for kind, count in verdict.checked.items()}
+        | kinds
+        | {"differences": table(_worst(verdict)), "verdicts": table(_verdict(row) for row in history)}
+    )
+
+
+def _worst(verdict: Verdict) -> list[dict[str, Any]]:
+    """The rows that differ, the worst first: what somebody sees who must not, what should be gone, what is lost; then the oldest."""
+    order = {kind: n for n, kind in enumerate(WORST)}
+    newest = datetime.max.replace(tzinfo=UTC)
+    ranked = sorted(verdict.findings, key=lambda finding: (order.get(finding.kind, len(order)), finding.since or newest))
+    return [
+        {
+            "kind": finding.kind, "store": finding.store, "subject": finding.subject, "id": finding.id, "since": _moment(finding.since),
+            "written": _moment((finding.last_write or {}).get("at")), "settled": _moment((finding.last_settlement or {}).get("at")),
+        }
+        for finding in ranked[:TABLE_ROWS]
+    ]  # fmt: skip
+
+
+def _verdict(row: Mapping[str, Any]) -> dict[str, Any]:
+    found = ", ".join(f"{kind} {count}" for kind, count in row["kinds"].items())
+    return {"at": _moment(row["at"])} | {name: row[name] for name in SHOWN_OF_A_VERDICT} | {"bytes": row["bytes"], "found": found}
+
+
+def _moment(at: Any) -> str:
+    return "" if at is None else str(at)[:19].replace("T", " ")
+
+
+def repaired(plan: RepairPlan, result: RepairResult) -> Metadata:
+    """What became of a repair plan: rows by outcome, what it looked like, and each row that was not simply done."""
     return _shown(
         {
-            "clean": verdict.clean,
-            "findings": len(verdict.findings),
-            "pending": verdict.pending,
-            "repaired": verdict.repaired,
-            "mode": verdict.mode,
-            "seconds": round(verdict.seconds, 2),
+            "clean": result.clean,
+            "planned": len(plan.rows),
+            "changed": result.changed,
+            "touched_rows_checked": result.checked,
+            "findings": len(result.findings),
+            "pending": result.pending,
+            "seconds": round(result.seconds, 2),
+            "estimated_tokens": plan.tokens,
+            "estimated_money": "unknown" if plan.money is None else plan.money,
         }
-        | {f"checked_{kind}": count for kind, count in verdict.checked.items()}
+        | {f"rows_{name}": count for name, count in result.outcomes.items()}
+        | {f"cost_{name}": used for name, used in result.cost.items()}
         | {
-            "differences": table(
-                {"kind": finding.kind, "store": finding.store, "subject": finding.subject, "id": finding.id} for finding in verdict.findings
-            ),
-            "verdicts": table(
-                {"at": str(row["at"])[:19].replace("T", " ")} | {name: row[name] for name in SHOWN_OF_A_VERDICT} for row in history
+            "plan": table(line.model_dump() for line in plan.summary),
+            "rows": table(
+                {name: row[name] for name in ("outcome", "change", "projection", "kind", "id", "why", "reason")} for row in result.rows
             ),
         }
     )
@@ -94,7 +159,13 @@ def measured(status: Status, past: Past = Past()) -> Metadata:
     spaces: Mapping[str, int] = status.counts.get("namespaces", {})  # type: ignore[assignment]
     numbers: Metadata = {name: count for name, count in status.counts.items() if isinstance(count, int)} | {"namespaces": len(spaces)}
     numbers |= {f"owed_{projection}": count for projection, count in status.owed.items()}
-    numbers |= {"parked": status.parked, "oldest_owed_seconds": round(status.oldest_owed_seconds or 0.0, 1)}
+    numbers |= {"parked": status.parked, "given_up": status.dropped, "dead_events": status.dead_events}
+    numbers |= {
+        f"breaker_{name}_failures": facts["failures"]
+        for name, facts in status.breakers.items()
+        if name in ("graph", "embedder", "extractor")
+    }
+    numbers |= {"oldest_owed_seconds": round(status.oldest_owed_seconds or 0.0, 1)}
     largest = sorted(spaces.items(), key=lambda item: (-item[1], item[0]))
     growth = plots.lines("Memories, passages and entities over time", past.series(numbers, "memories", "passages", "entities"))
     return _shown(

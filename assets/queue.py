@@ -7,7 +7,9 @@ or a few, and nothing else. An outage of Postgres is an error of the tick, becau
 
 Between a request and the first heartbeat of its drain a run needs seconds to start. The memo of the last request, kept as the
 sensor's cursor, bridges that: no second request within the grace. The grace doubles with every request that changed nothing, up to a
-minute, so that a drain which fails at once (an engine is down) is not tried every few seconds.
+minute, so that a drain which fails at once (an engine is down) is not tried every few seconds. While the breaker of what a projection
+needs is open no run is requested at all: the run that opened it has failed, which is the error; the tick says since when, and once the
+breaker lets a probe through, the next run is that probe.
 """
 
 import concurrent.futures.thread  # noqa: F401  # registers first what joins its threads
@@ -19,13 +21,14 @@ from typing import Literal
 
 from memory_pipelines.domain.errors import Unavailable
 from memory_pipelines.domain.models import Projection
-from memory_pipelines.services import sync
+from memory_pipelines.services import breakers, sync
 from memory_pipelines.services.platform import Platform
 
 GRACE_SECONDS = 20.0
 LONGEST_GRACE_SECONDS = 60.0
 DRAINING_POLL_SECONDS = 0.25
 BLIND_POLL_SECONDS = 1.0
+AWAY_POLL_SECONDS = 1.0
 LOOK_AT_LEAST_EVERY_SECONDS = 5.0
 LISTEN_SECONDS = 1.0
 
@@ -34,7 +37,7 @@ LISTEN_SECONDS = 1.0
 _ending = threading.Event()
 threading._register_atexit(_ending.set)  # type: ignore[attr-defined]
 
-State = Literal["wanted", "draining", "starting", "idle"]
+State = Literal["wanted", "draining", "starting", "idle", "away"]
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,8 @@ def look(platform: Platform, projection: Projection, memo: Memo, *, now: float |
     found = sync.wanted(platform, projection)
     if found.draining:
         return Look("draining", found.owed, f"A drain is at work; {found.owed} owed.", replace(memo, seen=True))
+    if found.away is not None:
+        return Look("away", found.owed, f"{found.owed} owed. What they need is away: {breakers.words(found.away)}.", memo)
     if not found.work:
         return Look("idle", 0, "Nothing is owed.", Memo())
     what = f"{found.owed} owed" if found.owed else "The graph shows less than was settled"
@@ -105,7 +110,9 @@ def watch(platform: Platform, projection: Projection, memo: Memo, *, patience_se
         if found.state == "wanted" or left <= 0 or _ending.is_set():
             return found
         memo = found.memo
-        if found.state == "idle":
+        if found.state == "away":
+            time.sleep(min(left, AWAY_POLL_SECONDS))
+        elif found.state == "idle":
             seen = _next(platform, seen, min(left, LOOK_AT_LEAST_EVERY_SECONDS))
         else:
             time.sleep(min(left, DRAINING_POLL_SECONDS))

@@ -2,6 +2,8 @@
 
 Op jobs, because a shard is a way to cut work, not a part of the asset: each run owes its shard's rows again, drains, and reports the
 projection as materialised. Nothing is dropped first: applying is idempotent, and what should not be there is the audit's to find.
+Shards are owed side by side, but one drain at a time has the projection: runs of one projection take turns, and only those of
+different projections work at once (docs/scaling.md).
 """
 
 import dagster as dg
@@ -9,7 +11,7 @@ import dagster as dg
 from assets import drains, metadata
 from memory_pipelines.domain.models import Projection
 from memory_pipelines.services import sync
-from resources.configuration import DrainConfig
+from resources.configuration import RebuildConfig
 from resources.platform import PlatformResource
 
 SHARDS = dg.StaticPartitionsDefinition([f"{shard:02d}" for shard in range(16)])
@@ -17,7 +19,7 @@ SHARDS = dg.StaticPartitionsDefinition([f"{shard:02d}" for shard in range(16)])
 
 def _job(projection: Projection, asset: str) -> dg.JobDefinition:
     @dg.op(name=f"rebuild_{projection}_shard", description=f"Owe this shard's rows to {projection} again, and drain.")
-    def rebuild(context: dg.OpExecutionContext, config: DrainConfig, platform: PlatformResource) -> None:
+    def rebuild(context: dg.OpExecutionContext, config: RebuildConfig, platform: PlatformResource) -> None:
         shard = SHARDS.get_partition_keys().index(context.partition_key)
         owed = sync.rebuild_owe(platform.get(), projection, shard, SHARDS.get_num_partitions())
         result = drains.drain(platform.get(), projection, config, context.log)

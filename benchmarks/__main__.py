@@ -1,4 +1,4 @@
-"""`python -m benchmarks [pepys] [latency] [rest] [lag] [--out FILE]`: run benchmarks, print tables, keep the figures as JSON."""
+"""`python -m benchmarks [NAME …] [--out FILE] [--plot FILE]`: run benchmarks, print tables, keep the figures as JSON in FILE."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from benchmarks import ground, latency, pepys
 def main() -> None:
     """Parse the arguments and run what is named; by default the two that need no Dagster."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=["pepys", "latency", "rest", "lag"], default=["pepys", "latency"])
+    parser.add_argument(
+        "names", nargs="*", choices=["pepys", "latency", "rest", "urls", "lag", "celery", "audit"], default=["pepys", "latency"]
+    )
     parser.add_argument("--out", type=Path, help="JSON file to keep the figures in")
+    parser.add_argument("--plot", type=Path, help="SVG file to draw into: of the audit over 10,000 to 1,000,000 memories")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--memories", type=int, default=100_000, help="how many `celery` rebuilds")
     chosen = parser.parse_args()
-    if {"pepys", "latency", "rest"} & set(chosen.names):
+    if {"pepys", "latency", "rest", "urls", "audit"} & set(chosen.names):
         with ground.engines() as settings:
             if "pepys" in chosen.names:
                 pepys.run(settings, chosen.out, chosen.rounds)
@@ -25,10 +29,22 @@ def main() -> None:
                 from benchmarks import rest
 
                 rest.run(settings, chosen.out, chosen.rounds)
+            if "urls" in chosen.names:
+                from benchmarks import urls
+
+                urls.run(settings, chosen.out, chosen.rounds)
+            if "audit" in chosen.names:
+                from benchmarks import audit_scale
+
+                audit_scale.run(settings, chosen.out, plot=chosen.plot)
     if "lag" in chosen.names:
         from benchmarks import lag
 
         lag.main([])
+    if "celery" in chosen.names:
+        from benchmarks import celery
+
+        celery.run(chosen.out, chosen.rounds, chosen.memories)
 
 
 if __name__ == "__main__":

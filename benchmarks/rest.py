@@ -51,7 +51,7 @@ def _save(settings: Settings, server: supabase_server.Supabase) -> dict[str, Any
         http.post(f"{server.url}/rest/v1/rpc/memory_save_v1", content=body, headers=headers).raise_for_status().json()
 
     with ground.empty(settings), httpx.Client() as http:
-        platform = _over_rest(settings, server)
+        platform = over_rest(settings, server)
         client = MemoryClient(platform)
         before = ground.median_ms(lambda: bare(http), _SAVES)
         ours = ground.median_ms(lambda: client.save(_TEXT, namespace="latency"), _SAVES)
@@ -66,13 +66,13 @@ def _save(settings: Settings, server: supabase_server.Supabase) -> dict[str, Any
 
 def _diary(settings: Settings, server: supabase_server.Supabase) -> list[dict[str, Any]]:
     with ground.empty(settings) as direct:
-        floors = _steps(direct)
+        floors = steps(direct)
     with ground.empty(settings) as direct:
-        platform = _over_rest(settings, server)
+        platform = over_rest(settings, server)
         try:
             platform.embedder.embed(["warm"])
             platform.extractor.extract(["warm"])
-            ours = _steps(platform)
+            ours = steps(platform)
         finally:
             platform.close()
         if not audit.audit(direct, deep=True).clean:
@@ -82,7 +82,12 @@ def _diary(settings: Settings, server: supabase_server.Supabase) -> list[dict[st
     ]
 
 
-def _steps(platform: Platform) -> dict[str, float]:
+def steps(platform: Platform) -> dict[str, float]:
+    """Import the diary, drain each projection, audit both ways; seconds of each.
+
+    Raises:
+        SystemExit: an audit found differences.
+    """
     found = {"import": ground.seconds(lambda: transfer.import_file(platform, ground.DIARY, namespace="pepys", mapping=_MAPPING))[0]}
     for projection in ("entities", "embeddings", "graph"):
         found[projection] = ground.seconds(lambda name=projection: sync.drain(platform, name, quiet_seconds=0))[0]
@@ -94,7 +99,8 @@ def _steps(platform: Platform) -> dict[str, float]:
     return found
 
 
-def _over_rest(settings: Settings, server: supabase_server.Supabase) -> Platform:
+def over_rest(settings: Settings, server: supabase_server.Supabase) -> Platform:
+    """A platform whose record is behind REST; its other engines are those of `settings`."""
     platform = wiring.open_platform(settings.model_copy(update={"supabase_url": server.url, "supabase_key": SecretStr(server.secret_key)}))
     platform.record.health()
     return platform

@@ -20,7 +20,9 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="MEMORY_", env_file=".env", extra="ignore", populate_by_name=True)
 
     home: Path = Field(Path(".memory"), description="Folder of the embedded engines' data and of Dagster's history.")
-    database_url: SecretStr | None = Field(None, description="Postgres 15+ with pgvector, `postgresql://…`. Embedded when empty.")
+    database_url: SecretStr | None = Field(
+        None, description="Postgres 15+ with pgvector, `postgresql://…`, or `memory://`. Embedded when empty."
+    )
     supabase_url: str | None = Field(None, description="Supabase project URL, for the REST transport.")
     supabase_key: SecretStr | None = Field(None, description="Supabase service key, for the REST transport.")
     redis_url: SecretStr | None = Field(
@@ -50,14 +52,28 @@ class Settings(BaseSettings):
     passage_chars: int = Field(400, ge=80, le=8000, description="About how many characters a passage holds.")
     text_limit: int = Field(100_000, ge=1, description="Most characters a memory's text may have.")
     sync_budget_seconds: float = Field(30.0, gt=0, description="How long a change may be owed before it counts as late.")
+    audit_pause_seconds: float = Field(
+        60.0, ge=0, description="How long an audit stands aside in all while a drain is behind its budget; it then goes on all the same."
+    )
     batch_rows: int = Field(1000, ge=1, le=5000, description="Rows per graph batch and per claim.")
     lease_seconds: float = Field(
         30.0, gt=0, description="How long a drain that gives no sign keeps its projection; after a crash, the next one waits so long."
     )
     max_attempts: int = Field(5, ge=1, description="Failures of a row of its own before it is parked.")
+    breaker_failures: int = Field(5, ge=1, description="Outages of graph, embedder or extractor in a row before its breaker opens.")
+    breaker_seconds: float = Field(
+        15.0, gt=0, description="How long an open breaker lets nobody call; then one call a period is the probe."
+    )
     exact_search_passages: int = Field(
         5000, ge=0, description="Up to so many passages in a namespace, vector search is exact; above, it takes the HNSW index."
     )
+    embedder_price: float | None = Field(
+        None, ge=0, description="Price of a million tokens of the embedder, for the cost of a repair plan."
+    )
+    extractor_price: float | None = Field(
+        None, ge=0, description="Price of a million tokens of the extractor, for the cost of a repair plan."
+    )
+    repair_bound: int = Field(1000, ge=0, le=10_000, description="Most rows that Dagster repairs by itself after a failed audit.")
     stream_name: str = Field("memory", description="Prefix of every Redis key; one per record when a Redis is shared.")
 
     @property

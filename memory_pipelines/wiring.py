@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 from memory_pipelines.config import Settings
 from memory_pipelines.domain.diagnosis import Check, warning
-from memory_pipelines.domain.errors import ConfigurationError
-from memory_pipelines.ports import Embedder, EventStream, Examiner, Extractor, GraphStore, GraphTransport, RecordStore
+from memory_pipelines.domain.errors import ConfigurationError, MemoryPipelinesError
+from memory_pipelines.ports import BreakerStore, Embedder, EventStream, Examiner, Extractor, GraphStore, GraphTransport, RecordStore
 from memory_pipelines.services.platform import Platform
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class OpenPlatform:
     @property
     def record(self) -> RecordStore:
         """The record, on Postgres."""
-        return self._part("record", lambda: _open_record(self.settings))
+        return self._part("record", lambda: _open_record(self.settings, self.local_breakers))
 
     @property
     def graph(self) -> GraphStore:
@@ -74,6 +74,16 @@ class OpenPlatform:
     def extractor(self) -> Extractor:
         """The extractor of entities and relations."""
         return self._part("extractor", lambda: _open_extractor(self.settings))
+
+    @property
+    def breakers(self) -> BreakerStore:
+        """The state of circuit breakers, shared through Redis."""
+        return self._part("breakers", lambda: _open_breakers(self.settings))
+
+    @property
+    def local_breakers(self) -> BreakerStore:
+        """The state of the breakers that are this process's alone."""
+        return self._part("local_breakers", _open_local_breakers)
 
     def close(self) -> None:
         """Close what was opened, in reverse order. Closing twice is fine."""
@@ -220,7 +230,8 @@ def _only(engine: Engine) -> tuple[Engine, ...]:
     return (engine,)
 
 
-def _open_record(settings: Settings) -> RecordStore:
+def _open_record(settings: Settings, breakers: BreakerStore) -> RecordStore:
+    from memory_pipelines.services.record_breaker import GuardedTransport
     from memory_pipelines.stores.postgres.store import PostgresRecord
 
     if settings.database_url is not None and _in_memory(settings.database_url):
@@ -231,7 +242,7 @@ def _open_record(settings: Settings) -> RecordStore:
         from memory_pipelines.stores.postgres.rpc_transport import RpcTransport
 
         key = settings.supabase_key.get_secret_value() if settings.supabase_key else ""
-        return PostgresRecord(RpcTransport(settings.supabase_url or "", key))
+        return PostgresRecord(GuardedTransport(RpcTransport(settings.supabase_url or "", key), breakers))
     from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
 
     url = database_url(settings)
@@ -239,7 +250,7 @@ def _open_record(settings: Settings) -> RecordStore:
         from memory_pipelines.stores.postgres.migrate import migrate
 
         migrate(url)  # the embedded record is ours alone: its schema follows the code
-    return PostgresRecord(PsycopgTransport(url, prepare=settings.database_url is None))
+    return PostgresRecord(GuardedTransport(PsycopgTransport(url, prepare=settings.database_url is None), breakers))
 
 
 def _open_graph(settings: Settings) -> GraphStore:
@@ -299,6 +310,31 @@ def _open_stream(settings: Settings) -> EventStream:
     else:
         url = settings.redis_url.get_secret_value()
     return RedisStream(url, settings.stream_name, certificates=settings.redis_certificates if settings.redis_url else None)
+
+
+def _open_local_breakers() -> BreakerStore:
+    from memory_pipelines.stores.memory.breakers import LocalBreakers
+
+    return LocalBreakers()
+
+
+def _open_breakers(settings: Settings) -> BreakerStore:
+    from memory_pipelines.stores.memory.breakers import LocalBreakers
+
+    if settings.redis_url is not None and _in_memory(settings.redis_url):
+        return LocalBreakers()
+    from memory_pipelines.stores.redis.breakers import RedisBreakers
+
+    if settings.redis_url is None:
+        from memory_pipelines import embedded
+
+        try:
+            url = embedded.up(settings.home_path, _only("redis")).redis_url
+        except MemoryPipelinesError:  # it cannot run here; a breaker never stands in the way
+            return LocalBreakers()
+    else:
+        url = settings.redis_url.get_secret_value()
+    return RedisBreakers(url, settings.stream_name, certificates=settings.redis_certificates if settings.redis_url else None)
 
 
 def _open_embedder(settings: Settings) -> Embedder:

@@ -16,6 +16,10 @@ from memory_pipelines.stores.postgres import migrate
 FOLDER = Path(__file__).parents[1] / "supabase" / "migrations"
 STAMPS = {
     "0001_record": "20261123000001",
+    "0002_audit": "20261123000002",
+    "0003_repair": "20261123000003",
+    "0004_dead_letters": "20261123000004",
+    "0005_leases_aliases": "20261123000005",
     "functions_0_1_0": "20261123000100",
 }
 _HEAD = """-- Made by `make migrations` from memory_pipelines/stores/postgres/sql: change it there.

@@ -95,7 +95,7 @@ class Machine:
         """Run a service that ends; what it printed."""
         return self.run(self.command(service), self.environment(service)).stdout
 
-    def healthy(self, service: str, *, seconds: float = 60.0) -> None:
+    def healthy(self, service: str, *, seconds: float = 180.0) -> None:
         """Wait until the service's own health check passes."""
         test = self.services[service]["healthcheck"]["test"]
         check = test[1:] if test[0] == "CMD" else ["sh", "-c", test[1]]
@@ -107,6 +107,10 @@ class Machine:
             return done.returncode == 0
 
         engines.until(passes, f"{service} is healthy; see {log}", seconds)
+
+    def grace(self, service: str) -> float:
+        """How many seconds the file gives a service to end."""
+        return float(self.services[service]["stop_grace_period"].removesuffix("s"))
 
     def stop(self, service: str, number: signal.Signals = signal.SIGTERM, *, seconds: float = 30.0) -> float:
         """What `docker stop` does with TINI_KILL_PROCESS_GROUP set: one signal to the group. Returns how many seconds it took to end.

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.domain import failpoints
 from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.domain.models import PROJECTIONS
+from memory_pipelines.models.extractors.rules import RulesExtractor
+from memory_pipelines.ports import Extraction
 from memory_pipelines.services import drains, maintenance
 from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
 
@@ -84,6 +87,8 @@ class Worker:
     clock: bool = False
     holder: str | None = None
     """A name that it shares with others, against all rules."""
+    stumbles: bool = False
+    """Its extractor fails now and then at a text, and manages it the next time."""
     order: tuple[str, ...] = PROJECTIONS
     patience_seconds: float = 3.0
 
@@ -92,6 +97,8 @@ class Worker:
             _wear_a_clock(seat)
         if self.holder is not None:
             _call_oneself(self.holder)
+        if self.stumbles:
+            _stumble()
         _arm(self.armed)
         drains._PATIENCE_SECONDS = self.patience_seconds  # an outage of a trial is short, and so is what it is borne
         client = MemoryClient.from_env(self.settings)
@@ -106,6 +113,22 @@ class Worker:
             seat.rounds += 1
             if not done:
                 time.sleep(_IDLE_SECONDS)
+
+
+def _stumble() -> None:
+    """Of every seventh text, the first extraction fails, for a reason of the text's own."""
+    real = RulesExtractor.extract
+    failed: set[str] = set()
+
+    def extract(self: RulesExtractor, texts: Sequence[str]) -> list[Extraction]:
+        results = real(self, texts)
+        for n, text in enumerate(texts):
+            if text not in failed and zlib.crc32(text.encode()) % 7 == 0:
+                failed.add(text)
+                results[n] = Extraction(None, "it stumbled")
+        return results
+
+    RulesExtractor.extract = extract  # type: ignore[method-assign]
 
 
 def _call_oneself(holder: str) -> None:
@@ -144,6 +167,9 @@ class Keeper:
             maintenance.maintain(client._platform)
         elif chore == "rebuild":
             client.rebuild("graph")
+        elif chore == "adopt":
+            for namespace in client.status().counts["namespaces"]:
+                client.set_policy(namespace, "adopt")
         elif chore == "drop":
             client.rebuild("graph", drop=True)
         else:

@@ -54,7 +54,7 @@ def none(trial: Trial) -> Iterator[None]:
 _ROLES = {
     "save": "writer", "update": "writer", "forget": "writer", "publish": "writer", "merge": "writer", "unmerge": "writer",
     "sync": "worker", "entities": "worker", "embeddings": "worker", "graph": "worker",
-    "maintain": "keeper", "audit": "keeper", "repair": "keeper",
+    "dead": "worker", "events": "worker", "maintain": "keeper", "audit": "keeper", "repair": "keeper",
 }  # fmt: skip
 
 
@@ -68,12 +68,17 @@ def _killed_at(point: str) -> Script:
             trial.writer = {"armed": Armed(point, trial.rng.randint(1, _reaches(trial, point)))}
         elif role == "worker":
             trial.replaced = trial.rng.random() < 0.5
-            trial.workers = [{"armed": Armed(point, trial.rng.randint(1, 4) if point not in _RARE else 1)}, {}]
+            often = point not in _RARE and subject not in ("dead", "events")
+            stumbles = {"stumbles": True} if subject == "dead" else {}
+            trial.workers = [{"armed": Armed(point, trial.rng.randint(1, 4) if often else 1)} | stumbles, stumbles]
         else:
-            chores = _CHORES.get(subject, ("audit", "maintain", "repair"))
+            chores = ("adopt", "deep repair") if point == "repair.adopted" else _CHORES[subject]
             trial.keeper = {"chores": chores, "armed": Armed(point, 1 if role == "graph" else trial.rng.randint(1, 3))}
             trial.repairs = point.startswith("repair")
         yield
+        if subject == "events":
+            yield from trial.until_deeds(trial.somewhere())
+            trial.stack.garble_stream()
         if point in _RARE:
             yield from trial.until_deeds(trial.somewhere())
             trial.stack.cypher()("MATCH (n) DETACH DELETE n")
@@ -82,7 +87,7 @@ def _killed_at(point: str) -> Script:
             if point.startswith("repair"):
                 yield from trial.until_deeds(0.3)
                 while keeper.alive and trial.writing:  # somebody damages the graph until the repair has died of it
-                    trial.stack.cypher()("MATCH (m:Memory)-[n:MENTIONS]->() WITH n LIMIT 3 DELETE n")
+                    trial.stack.cypher()(_DAMAGE.get(point, "MATCH (m:Memory)-[n:MENTIONS]->() WITH n LIMIT 3 DELETE n"))
                     yield from trial.pause(0.05)
             yield from trial.until(lambda: not keeper.alive, 4.0)
             if point == "graph.dropping":  # a drop that was killed leaves the graph closed, and says so: it is repeated
@@ -93,6 +98,7 @@ def _killed_at(point: str) -> Script:
 
 
 _CHORES = {"maintain": ("maintain",), "audit": ("audit", "deep"), "repair": ("repair",), "graph": ("drop",)}
+_DAMAGE = {"repair.adopted": "MATCH (e:Entity) WHERE e.deleted IS NULL WITH e LIMIT 2 SET e.type = 'curiosity'"}  # what may be adopted
 
 
 def _reaches(trial: Trial, point: str) -> int:

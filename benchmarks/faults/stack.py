@@ -29,6 +29,7 @@ from memory_pipelines import Settings, embedded
 from memory_pipelines.embedded import Engine, process
 from memory_pipelines.embedded.engines import _servers  # the pid of an engine in half a millisecond; its public status asks all of them
 from memory_pipelines.stores.postgres.migrate import migrate
+from memory_pipelines.stores.redis import keys
 
 ROOT = Path(__file__).resolve().parents[2]
 GraphEngine = Literal["falkordb", "neo4j"]
@@ -172,6 +173,12 @@ class Stack:
         os.kill(self.pid("postgres"), signal.SIGQUIT)
         wait_until(lambda: not process.alive(self._servers["postgres"]), "Postgres is gone")
         self.start("postgres")
+
+    def garble_stream(self) -> None:
+        """Entries that no version of ours has written."""
+        with self.redis() as server:
+            for entry in ({"v": "1", "refs": "no JSON"}, {"v": "9", "refs": "[]"}, {"what": "else"}):
+                server.xadd(keys.stream(self.settings().stream_name), entry)  # type: ignore[arg-type]
 
     def forget_files(self, engine: Engine) -> None:
         """Nothing that a dead engine has written is left."""

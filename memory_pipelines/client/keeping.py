@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memory_pipelines.client.door import Door
-from memory_pipelines.domain.models import DrainResult, Status, SyncState, Verdict
+from memory_pipelines.domain.models import DrainResult, Explanation, Status, SyncState, Verdict
 from memory_pipelines.services import audit as audit_service
+from memory_pipelines.services import explain as explain_service
 from memory_pipelines.services import status as status_service
 from memory_pipelines.services import sync as sync_service
 
@@ -31,9 +32,30 @@ class Keeping(Door):
         """Make a whole projection again from the record; `drop` deletes the graph first, which a record that was rolled back needs."""
         return sync_service.rebuild(self._platform, projection, drop=drop)
 
-    def audit(self, *, deep: bool = False, repair: bool = False) -> Verdict:
-        """Compare every store with the record; with `repair`, owe what differs, drain, and audit once more."""
-        return audit_service.audit(self._platform, deep=deep, repair=repair)
+    def audit(self, *, deep: bool = False, repair: bool = False, incremental: bool = False, resume: bool = False) -> Verdict:
+        """Compare every store with the record; with `repair`, owe what differs, drain, and audit once more.
+
+        Args:
+            deep: compare every property and edge, instead of trusting stored digests.
+            incremental: look only at what was written since the last audit, and at what that one found.
+            resume: go on with a deep audit that was interrupted, if there is one.
+        """
+        return audit_service.audit(self._platform, deep=deep, repair=repair, incremental=incremental, resume=resume)
+
+    def audits(self, limit: int = 50) -> Sequence[Mapping[str, Any]]:
+        """Verdicts of the audits so far, newest first: counts by kind, rows checked, bytes read, seconds."""
+        return audit_service.history(self._platform, limit)
+
+    def explain(self, id: str, *, text: bool = False) -> Explanation:  # noqa: A002
+        """Everything that is known of a memory, an entity or a relation, in order of time: record, stores, ledger, attempts, verdict.
+
+        Args:
+            text: also what a person wrote.
+
+        Raises:
+            NotFound: `subject_unknown`
+        """
+        return explain_service.explain(self._platform, id, text=text)
 
     def status(self) -> Status:
         """What is owed to each projection, since when, what is parked, and how the engines are."""

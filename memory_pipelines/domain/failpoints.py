@@ -47,14 +47,19 @@ POINTS = frozenset({
     "sync.settled",  # a round is settled, its entries are not acknowledged
     "sync.acknowledged",
     "sync.ended",  # nothing is left to do, the lease is still ours
+    "dead.parked",  # failures are charged, some rows parked; nothing is acknowledged
+    "events.parked",  # entries that could not be read are parked, and not acknowledged
     # maintenance
     "maintain.listed",  # tombstones are listed, no fence is raised
     "maintain.fenced",  # … the fence is raised, nothing is purged
     "maintain.purged",
     # audit, repair
     "audit.summed",  # candidates are known, none is confirmed
+    "audit.page",  # a page of a deep audit is looked at, and where to go on is kept
     "audit.looked",  # everything was looked at, no verdict is stored
     "audit.kept",
+    "repair.planned",  # the plan is made, nothing is written
+    "repair.adopted",  # outside edits are in the record and owed, nothing else of the plan is
     "repair.owed",  # what differed is owed again, nothing is drained
     "repair.drained",  # … drained, not audited again
 })  # fmt: skip

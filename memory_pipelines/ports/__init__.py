@@ -4,6 +4,7 @@ To add a transport, write one class that satisfies a Protocol and one branch in 
 behaviour.
 """
 
+from memory_pipelines.ports.breakers import Breaker, BreakerStore
 from memory_pipelines.ports.examiner import Examiner
 from memory_pipelines.ports.graph import Applied, GraphStore, Marker
 from memory_pipelines.ports.models import Embedder, Extraction, Extractor
@@ -13,6 +14,8 @@ from memory_pipelines.ports.transports import GraphTransport, Layout, RecordTran
 
 __all__ = [
     "Applied",
+    "Breaker",
+    "BreakerStore",
     "Embedder",
     "EventStream",
     "Examiner",

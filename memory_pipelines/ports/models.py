@@ -31,10 +31,20 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """Result of extracting from one text: links, or the reason why there are none to be had."""
+    """Result of extracting from one text: links, or the reason why there are none to be had.
+
+    Attributes:
+        problem: what went wrong, for people; it never quotes the text.
+        code: stable name of the problem.
+        final: the same text would always fail so.
+        tokens: spent on this text.
+    """
 
     links: Links | None
     problem: str | None = None
+    code: str = "extraction_failed"
+    final: bool = False
+    tokens: int = 0
 
 
 class Extractor(Protocol):

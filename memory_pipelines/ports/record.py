@@ -67,8 +67,6 @@ class SyncRecords(Protocol):
 
     def settle_graph(self, rows: Sequence[Mapping[str, Any]], *, claim: int, markers: Sequence[int]) -> Mapping[str, int]: ...
 
-    def fail(self, projection: str, rows: Sequence[Mapping[str, Any]], *, max_attempts: int) -> Mapping[str, Any]: ...
-
     def owe_lost(self, marker: int) -> Mapping[str, Any]: ...
 
     def owe(self, rows: Sequence[Mapping[str, Any]]) -> int: ...
@@ -78,10 +76,40 @@ class SyncRecords(Protocol):
     def maintain(self, task: str, *, limit: int) -> Mapping[str, Any]: ...
 
 
+class DeadLetterRecords(Protocol):
+    """What failed for a reason of its own: charged, parked, released, given up."""
+
+    def fail(self, projection: str, rows: Sequence[Mapping[str, Any]], *, max_attempts: int) -> Mapping[str, Any]: ...
+
+    def dead_letters(
+        self, *, projection: str | None = None, letters: Sequence[tuple[str, str, str]] | None = None, id: str | None = None,  # noqa: A002
+        limit: int, after: int = 0,
+    ) -> Mapping[str, Any]: ...  # fmt: skip
+
+    def retry_dead(
+        self,
+        *,
+        letters: Sequence[tuple[str, str, str]] | None = None,
+        projection: str | None = None,
+        limit: int,
+        accept_empty: bool = False,
+    ) -> Mapping[str, Any]: ...
+
+    def drop_dead(self, letters: Sequence[tuple[str, str, str]]) -> int: ...
+
+    def park_events(self, projection: str, events: Sequence[Mapping[str, Any]]) -> int: ...
+
+    def dead_events(
+        self, *, projection: str | None = None, ids: Sequence[int] | None = None, limit: int, after: int = 0
+    ) -> Mapping[str, Any]: ...
+
+    def drop_events(self, ids: Sequence[int]) -> int: ...
+
+
 class EntityRecords(Protocol):
     """Results of the `entities` projection."""
 
-    def store_links(self, rows: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]: ...
+    def store_links(self, rows: Sequence[Mapping[str, Any]], *, accept_empty: bool = False) -> Mapping[str, Any]: ...
 
 
 class EmbeddingRecords(Protocol):
@@ -93,22 +121,48 @@ class EmbeddingRecords(Protocol):
 
 
 class AuditRecords(Protocol):
-    """What an audit asks, and its verdicts."""
+    """What an audit asks, how far it has come, and its verdicts."""
 
-    def audit_sums(self, kind: str, *, buckets: Sequence[int] | None = None) -> list[list[int]]: ...
+    def audit_sums(self, kind: str, *, buckets: Sequence[int] | None = None, leaves: bool = True) -> list[list[int]]: ...
 
     def audit_expected(
         self, kind: str, *, ids: Sequence[str] | None = None, cells: Sequence[tuple[int, int]] | None = None,
         buckets: tuple[int, int] | None = None,
     ) -> list[dict[str, Any]]: ...  # fmt: skip
 
-    def audit_embeddings(self, *, after: str | None, limit: int) -> Mapping[str, Any]: ...
+    def audit_embeddings(self, *, after: str | None = None, limit: int = 0, ids: Sequence[str] | None = None) -> Mapping[str, Any]: ...
 
     def audit_ledger(self, *, budget_seconds: float) -> Mapping[str, Any]: ...
 
-    def save_verdict(self, verdict: Mapping[str, Any]) -> None: ...
+    def audit_coverage(self, kind: str, *, after: str | None, limit: int) -> Mapping[str, Any]: ...
 
-    def verdicts(self, limit: int) -> list[dict[str, Any]]: ...
+    def audit_begin(self, mode: str, *, resume: bool) -> Mapping[str, Any]: ...
+
+    def audit_progress(self, progress: Mapping[str, Any]) -> bool: ...
+
+    def audit_touched(self, *, marker: int, since: str) -> Mapping[str, Any]: ...
+
+    def audit_context(self, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]: ...
+
+    def save_verdict(self, verdict: Mapping[str, Any]) -> Mapping[str, Any]: ...
+
+    def verdicts(self, limit: int, *, findings: bool = True) -> list[dict[str, Any]]: ...
+
+    def explain(self, id: str, *, text: bool = False) -> Mapping[str, Any]: ...  # noqa: A002
+
+
+class RepairRecords(Protocol):
+    """What a repair by plan asks and owes, and what becomes of outside edits."""
+
+    def repair_look(self, rows: Sequence[Sequence[str]]) -> Mapping[str, Any]: ...
+
+    def repair(self, rows: Sequence[Mapping[str, Any]], *, identity: str) -> list[str]: ...
+
+    def adopt(self, rows: Sequence[Mapping[str, Any]], *, identity: str) -> Mapping[str, Any]: ...
+
+    def policies(self) -> dict[str, str]: ...
+
+    def set_policy(self, namespace: str, outside_edits: str) -> None: ...
 
 
 class StatusRecords(Protocol):
@@ -121,7 +175,9 @@ class StatusRecords(Protocol):
     def health(self) -> Mapping[str, Any]: ...
 
 
-class RecordStore(MemoryRecords, SyncRecords, EntityRecords, EmbeddingRecords, AuditRecords, StatusRecords, Protocol):
+class RecordStore(
+    MemoryRecords, SyncRecords, DeadLetterRecords, EntityRecords, EmbeddingRecords, AuditRecords, RepairRecords, StatusRecords, Protocol
+):
     """The record: memories, entities, passages, embeddings, ledger, verdicts."""
 
     def close(self) -> None: ...

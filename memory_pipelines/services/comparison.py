@@ -1,17 +1,20 @@
 """Record against graph: which rows differ, and how.
 
-Two ways to candidates. Quick: sums of digests per bucket in each store, leaves of the buckets that differ, rows of the
-leaves that differ; it trusts stored digests. Deep: every row of both sides, page by page, property by property.
+Two ways to candidates, page by page. Quick: sums of digests per bucket in each store, leaves of the buckets that differ, rows of the
+leaves that differ; it trusts stored digests. Deep: every row of both sides, property by property. A page is a range of buckets, so that
+no more than some ten thousand rows are held at a time, whatever differs.
 One way to a finding: each candidate is looked at again by its id, record first, then graph, then record, and counts only
 if the record shows the same revision both times and owes nothing. What changes while we look is looked at again.
 
-Mentions are known by their endpoints, `memory:entity`; relations by their id and their endpoints.
+Mentions are known by their endpoints, `memory:entity`; relations by their id and their endpoints. An edge is summed in the bucket of its
+source: one that was moved between sources of the same bucket and leaf, with its digest, is seen by a deep audit only.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from memory_pipelines.domain.models import Finding
@@ -20,12 +23,23 @@ from memory_pipelines.services.platform import Platform
 KINDS = ("memory", "entity", "mention", "relation")
 BUCKETS = 4096
 _PAGE_ROWS = 2000  # rows of a deep page, about
+_GROUP_ROWS = 20_000  # rows behind the buckets whose leaves are compared at once, about
 _CELLS = 500  # (bucket, leaf) cells a look
+_STRANGERS = 100_000  # rows in no bucket that one round looks at; what is put right makes room for the rest
 _LOOKS = 3  # times a moving row is looked at before it counts as pending
 
 Row = Mapping[str, Any]
 Key = tuple[str, str | None, str | None]  # id, source, target; of nodes the id alone
-Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Rows that may differ, how many rows were compared for it, of how many in all, and the first bucket of the next page."""
+
+    candidates: frozenset[Key]
+    checked: int
+    total: int
+    following: int
 
 
 def key(kind: str, row: Row) -> Key:
@@ -33,6 +47,13 @@ def key(kind: str, row: Row) -> Key:
     if kind in ("memory", "entity"):
         return (_name(row["id"]), None, None)
     return (_name(row["id"]), _name(row["source"]), _name(row["target"]))
+
+
+def key_of(finding: Finding) -> Key:
+    """The key of a row of the graph that was found to differ."""
+    if finding.subject in ("memory", "entity"):
+        return (finding.id, None, None)
+    return (finding.id, _name(finding.hint.get("source")), _name(finding.hint.get("target")))
 
 
 def stray(kind: str, item: Key) -> bool:
@@ -44,32 +65,50 @@ def _name(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def quick(platform: Platform, kind: str) -> tuple[set[Key], int]:
-    """Candidates by sums of digests, and how many rows were summed."""
-    graph, record = platform.graph.sums(kind), platform.record.audit_sums(kind)
+def quick(platform: Platform, kind: str, scope: Sequence[int] | None = None) -> Iterator[Page]:
+    """Candidates by sums of digests.
+
+    Args:
+        scope: only these buckets; by default all, and what stands in none.
+    """
+    if scope is not None and len(scope) * 2 > BUCKETS:
+        scope = None  # summing all of them costs no more
+    if scope is None:
+        graph, record = platform.graph.sums(kind), platform.record.audit_sums(kind)
+        candidates = _nobodys(platform, kind)
+    else:
+        graph = platform.graph.sums(kind, buckets=scope, leaves=False) if scope else []
+        record = platform.record.audit_sums(kind, buckets=scope, leaves=False) if scope else []
+        candidates = set()
+    total = sum(row[1] for row in record)
+    yield Page(frozenset(candidates), total, total, 0)
     buckets = [cell[0] for cell in _differing(graph, record, 1)]
-    found = _nobodys(platform, kind)
-    if buckets:
-        cells = _differing(platform.graph.sums(kind, buckets=buckets), platform.record.audit_sums(kind, buckets=buckets), 2)
-        for start in range(0, len(cells), _CELLS):
-            chosen = [(cell[0], cell[1]) for cell in cells[start : start + _CELLS]]
-            found |= _unequal(kind, platform.record.audit_expected(kind, cells=chosen), platform.graph.rows(kind, cells=chosen), _digest)
-    return found, sum(row[1] for row in record)
+    rows = max(total, sum(row[1] for row in graph))
+    at_once = max(1, len(scope or range(BUCKETS)) * _GROUP_ROWS // max(rows, 1))
+    for start in range(0, len(buckets), at_once):
+        group = buckets[start : start + at_once]
+        cells = _differing(platform.graph.sums(kind, buckets=group), platform.record.audit_sums(kind, buckets=group), 2)
+        for first in range(0, len(cells), _CELLS):
+            chosen = [(cell[0], cell[1]) for cell in cells[first : first + _CELLS]]
+            expected, actual = platform.record.audit_expected(kind, cells=chosen), platform.graph.rows(kind, cells=chosen)
+            yield Page(frozenset(_unequal(kind, expected, actual, _digest)), 0, total, group[-1] + 1)
 
 
-def deep(platform: Platform, kind: str, on_page: Progress | None = None) -> tuple[set[Key], int]:
-    """Candidates by comparing every property of every row, a range of buckets at a time, and how many rows were compared."""
+def deep(platform: Platform, kind: str, first: int = 0) -> Iterator[Page]:
+    """Candidates by comparing every property of every row, a range of buckets at a time.
+
+    Args:
+        first: the bucket to begin with; what stands in no bucket is taken with the first page of all.
+    """
     total = max(sum(row[1] for row in platform.record.audit_sums(kind)), sum(row[1] for row in platform.graph.sums(kind)))
     width = max(1, min(BUCKETS, BUCKETS * _PAGE_ROWS // max(total, 1)))
-    found, checked = _nobodys(platform, kind), 0
-    for low in range(0, BUCKETS, width):
+    for low in range(first, BUCKETS, width):
         span = (low, min(low + width, BUCKETS))
         expected = platform.record.audit_expected(kind, buckets=span)
-        found |= _unequal(kind, expected, platform.graph.rows(kind, buckets=span), _properties)
-        checked += len(expected)
-        if on_page is not None:
-            on_page(len(expected), total)
-    return found, checked
+        found = _unequal(kind, expected, platform.graph.rows(kind, buckets=span), _properties)
+        if low == 0:
+            found |= _nobodys(platform, kind)
+        yield Page(frozenset(found), len(expected), total, span[1])
 
 
 def confirm(platform: Platform, kind: str, candidates: Iterable[Key]) -> tuple[list[Finding], set[tuple[str, str]]]:
@@ -78,7 +117,7 @@ def confirm(platform: Platform, kind: str, candidates: Iterable[Key]) -> tuple[l
     waiting: set[Key] = set(candidates)
     pending: set[tuple[str, str]] = set()
     strays = sorted((item for item in waiting if stray(kind, item)), key=str)
-    findings.extend(Finding("extra", "graph", kind, "", None, {"source": s, "target": t}, {"stray": True}) for _, s, t in strays)
+    findings.extend(_stray(kind, item) for item in strays)
     waiting -= set(strays)
     for _ in range(_LOOKS):
         moving: set[Key] = set()
@@ -103,6 +142,20 @@ def confirm(platform: Platform, kind: str, candidates: Iterable[Key]) -> tuple[l
     return findings, pending | {_owner(kind, item) for item in waiting}
 
 
+def _stray(kind: str, item: Key) -> Finding:
+    """The finding for what nobody can name; an edge dangles where that is one of its ends."""
+    _, source, target = item
+    return Finding(
+        "dangling_edge" if "" in (source, target) else "extra",
+        "graph",
+        kind,
+        "",
+        None,
+        {"source": source, "target": target},
+        {"stray": True},
+    )
+
+
 def _owner(kind: str, item: Key) -> tuple[str, str]:
     """What the ledger owes when a row differs: a memory's apply owns its mentions."""
     return ("memory", item[1] or "") if kind == "mention" else (kind, item[0])
@@ -112,27 +165,31 @@ def _judge(kind: str, item: Key, expected: Row | None, actual: list[Row]) -> Fin
     """The finding for one row whose record stands still, or None when both sides agree."""
     name = item[0]
     hint: dict[str, Any] = {} if item[1] is None else {"source": item[1], "target": item[2]}
-    live = [props for props in actual if not props.get("deleted")]
+    live = [row for row in actual if not row["props"].get("deleted")]
     wanted = expected is not None and not expected["deleted"] and (kind == "mention" or key(kind, expected) == item or item[1] is None)
     if expected is None or not wanted:
         if not live:
             return None
-        hint["revision"] = live[0].get("revision")
-        return Finding("extra", "graph", kind, name, None, dict(live[0]), hint)
+        hint["revision"] = live[0]["props"].get("revision")
+        return Finding("dangling_edge" if live[0].get("dangling") else "extra", "graph", kind, name, None, dict(live[0]["props"]), hint)
     props = expected["props"]
     if not live:
         if actual:
-            hint["revision"] = actual[0].get("revision")  # a tombstone of what the record holds: the graph may be ahead
-        return Finding("missing", "graph", kind, name, dict(props), dict(actual[0]) if actual else None, hint)
+            hint["revision"] = actual[0]["props"].get("revision")  # a tombstone of what the record holds: the graph may be ahead
+        absent = "settled_absent" if (expected["settled_revision"] or -1) >= expected["revision"] else "missing"
+        return Finding(absent, "graph", kind, name, dict(props), dict(actual[0]["props"]) if actual else None, hint)
     if len(live) > 1:
-        return Finding("duplicate", "graph", kind, name, dict(props), {"copies": len(live)}, hint)
-    shown = live[0]
+        twice = "duplicate_node" if kind in ("memory", "entity") else "duplicate_edge"
+        return Finding(twice, "graph", kind, name, dict(props), {"copies": len(live)}, hint)
+    shown = live[0]["props"]
     if _properties(shown) == _properties(props):
         return None
     hint["revision"] = shown.get("revision")
     both = {field for field in {*props, *shown} if repr(props.get(field)) != repr(shown.get(field))}
     sides = {field: props.get(field) for field in both}, {field: shown.get(field) for field in both}
     seen = shown.get("revision")
+    if "namespace" in both and "namespace" in props and shown.get("namespace") is not None:
+        return Finding("wrong_namespace", "graph", kind, name, *sides, hint)  # whatever else is wrong with it: it is shown to others
     if "revision" in both and kind != "mention" and type(seen) in (int, type(None)):
         ahead = seen is not None and seen > props["revision"]
         return Finding("ahead" if ahead else "stale", "graph", kind, name, *sides, hint)
@@ -154,14 +211,14 @@ def _actual(platform: Platform, kind: str, keys: list[Key]) -> dict[Key, list[Ro
         rows = platform.graph.rows(kind, ids=[{"id": item[0], "source": item[1] or "", "target": item[2] or ""} for item in keys])
     found: dict[Key, list[Row]] = {}
     for row in rows:
-        found.setdefault(key(kind, row), []).append(row["props"])
+        found.setdefault(key(kind, row), []).append(row)
     return found
 
 
 def _nobodys(platform: Platform, kind: str) -> set[Key]:
     """Rows of the graph that stand in no bucket: made by someone else, or waiting for their own apply."""
     limit = 1000
-    while len(rows := platform.graph.rows(kind, nobodys=limit)) == limit:
+    while len(rows := platform.graph.rows(kind, nobodys=limit)) == limit < _STRANGERS:
         limit *= 10  # else those that wait could hide the others
     return {key(kind, row) for row in rows}
 

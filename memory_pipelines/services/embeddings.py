@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import accumulate
+from typing import Any
 
-from memory_pipelines.domain.errors import InvalidInput
 from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.models import Claim, Owed
 from memory_pipelines.domain.passages import cut
 from memory_pipelines.ports import Vectors
+from memory_pipelines.services import breakers, poison
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.projection import Batch, Settle, Stored, failure
+
+_HARMLESS = "Ada lives in Porto."  # no embedder has a reason to refuse this
 
 
 def embed(platform: Platform, claim: Claim) -> Batch:
@@ -36,22 +41,22 @@ def embed(platform: Platform, claim: Claim) -> Batch:
 
 
 def _embedded(platform: Platform, batch: Batch, live: list[tuple[Owed, Sequence[str]]]) -> tuple[list[tuple[Owed, Sequence[str]]], Vectors]:
-    """All vectors of some rows in one call; if the model refuses a text, row by row, without those that it refuses."""
-    texts = [text for _, passages in live for text in passages]
-    if not texts:
-        return live, ()
-    try:
-        return live, platform.embedder.embed(texts)
-    except InvalidInput:
-        taken: list[tuple[Owed, Sequence[str]]] = []
-        vectors: list[Sequence[float]] = []
-        for row, passages in live:
-            try:
-                vectors.extend(platform.embedder.embed(passages) if passages else ())
-                taken.append((row, passages))
-            except InvalidInput as error:
-                batch.failures.append(failure(row, f"{error.code}: {error.message}", final=True))
-        return taken, vectors
+    """All vectors of some rows in one call; if that fails, of halves, down to the rows that fail alone, which are charged."""
+
+    def work(rows: Sequence[tuple[Owed, Sequence[str]]]) -> Vectors:
+        return _vectors(platform, [text for _, passages in rows for text in passages])
+
+    found = poison.sift(live, work, control=lambda: _vectors(platform, [_HARMLESS]))
+    for (row, _), error in found.poison:
+        batch.failures.append(failure(row, poison.reason(error), final=poison.is_final(error), code=poison.code(error)))
+    taken = [row for rows, _ in found.passed for row in rows]
+    if len(found.passed) == 1:
+        return taken, found.passed[0][1]
+    return taken, [vector for _, vectors in found.passed for vector in vectors]
+
+
+def _vectors(platform: Platform, texts: Sequence[str]) -> Vectors:
+    return breakers.guarded(platform, "embedder", lambda: platform.embedder.embed(texts)) if texts else ()
 
 
 def store(platform: Platform, batch: Batch) -> Settle:
@@ -59,7 +64,19 @@ def store(platform: Platform, batch: Batch) -> Settle:
     if not batch.rows:
         return Stored
     generation = platform.record.generation(platform.embedder.name, platform.embedder.dimensions)
-    answer = platform.record.store_embeddings(batch.rows, batch.vectors, generation=generation)
+    starts = [0, *accumulate(row["vectors"] for row in batch.rows)]
+
+    def work(rows: Sequence[tuple[int, dict[str, Any]]]) -> Mapping[str, Any]:
+        vectors = batch.vectors[starts[rows[0][0]] : starts[rows[-1][0] + 1]]
+        return platform.record.store_embeddings([row for _, row in rows], vectors, generation=generation)
+
+    nothing = partial(platform.record.store_embeddings, [], [], generation=generation)
+    found = poison.sift(list(enumerate(batch.rows)), work, control=nothing)
     reach("embeddings.stored")
-    stored = Stored(done=answer["stored"], superseded=answer["superseded"])
+    owed = {(row.kind, row.id): row for row in batch.claim.rows}
+    for (_, row), error in found.poison:
+        charged = owed[row["kind"], row["id"]]
+        batch.failures.append(failure(charged, poison.reason(error), final=poison.is_final(error), code=poison.code(error)))
+    answers = [answer for _, answer in found.passed]
+    stored = Stored(done=sum(answer["stored"] for answer in answers), superseded=sum(answer["superseded"] for answer in answers))
     return lambda: stored

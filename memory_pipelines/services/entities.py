@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from memory_pipelines.domain import validation
 from memory_pipelines.domain.errors import NotFound
 from memory_pipelines.domain.failpoints import reach
-from memory_pipelines.domain.models import Claim, Links, Related, RelatedEntity
+from memory_pipelines.domain.models import Claim, Links, Owed, Related, RelatedEntity
 from memory_pipelines.domain.vectors import format_vector
-from memory_pipelines.services import events
+from memory_pipelines.ports import Extraction
+from memory_pipelines.services import breakers, events, poison
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.projection import Batch, Settle, Stored, failure
+
+_HARMLESS = "Ada lives in Porto."  # no extractor has a reason to fail on this
+_EMPTIED = (
+    "The extraction found nothing in a text that gave links before; they were left as they are. Retry it, or accept the empty result"
+    " (`memory-pipelines dead retry … --accept-empty`)."
+)
 
 
 def extract(platform: Platform, claim: Claim) -> Batch:
@@ -19,26 +28,52 @@ def extract(platform: Platform, claim: Claim) -> Batch:
     for row in claim.rows:
         if row.state is None or row.state["deleted"]:
             batch.rows.append({"id": row.id, "number": row.number, "version": 0, "links": Links()})
-    for row, result in zip(live, platform.extractor.extract([str(row.state["text"]) for row in live if row.state]), strict=True):
-        if result.links is None:
-            batch.failures.append(failure(row, result.problem or "extraction failed", final=False))
-        else:
+    found = poison.sift(live, lambda rows: _extracted(platform, rows), control=lambda: _extracted(platform, (), _HARMLESS))
+    for row, error in found.poison:
+        batch.failures.append(failure(row, poison.reason(error), final=poison.is_final(error), code=poison.code(error)))
+    for rows, results in found.passed:
+        for row, result in zip(rows, results, strict=True):
+            if result.links is None:
+                problem = result.problem or "extraction failed"
+                batch.failures.append(failure(row, problem, final=result.final, code=result.code, tokens=result.tokens))
+                continue
             version = row.state["version"] if row.state else 0
-            batch.rows.append({"id": row.id, "number": row.number, "version": version, "links": result.links})
+            batch.rows.append({"id": row.id, "number": row.number, "version": version, "links": result.links, "tokens": result.tokens})
             batch.sample.append({"memory": row.id, "entities": ", ".join(entity.name for entity in result.links.entities[:6])})
     return batch
 
 
+def _extracted(platform: Platform, rows: Sequence[Owed], *others: str) -> list[Extraction]:
+    texts = [str((row.state or {})["text"]) for row in rows]
+    return breakers.guarded(platform, "extractor", lambda: platform.extractor.extract([*texts, *others]))
+
+
 def store(platform: Platform, batch: Batch) -> Settle:
-    """Store the links and settle, in one transaction; what they touched is published."""
+    """Store the links and settle, in one transaction; what they touched is published.
+
+    A result without links, where the very same text gave some before, is parked instead: a model's bad day must not forget them.
+    """
     if not batch.rows:
         return Stored
-    answer = platform.record.store_links(batch.rows)
+    accept_empty = platform.extractor.name == "none"  # it was chosen to find nothing
+    found = poison.sift(
+        batch.rows,
+        lambda rows: platform.record.store_links(rows, accept_empty=accept_empty),
+        control=lambda: platform.record.store_links([]),
+    )
     reach("entities.stored")
-    touched = answer["touched"]
+    owed = {row.id: row for row in batch.claim.rows}
+    for row, error in found.poison:
+        batch.failures.append(failure(owed[row["id"]], poison.reason(error), final=poison.is_final(error), code=poison.code(error)))
+    tokens = {row["id"]: row.get("tokens", 0) for row in batch.rows}
+    answers = [answer for _, answer in found.passed]
+    for id_ in [id_ for answer in answers for id_ in answer["emptied"]]:
+        batch.failures.append(failure(owed[id_], _EMPTIED, final=True, code="extraction_emptied", tokens=tokens[id_]))
+    touched = tuple(ref for answer in answers for ref in answer["touched"])
     events.publish(platform, touched)
     reach("entities.published")
-    stored = Stored(done=answer["stored"], superseded=answer["superseded"], touched=tuple(touched))
+    done, superseded = sum(answer["stored"] for answer in answers), sum(answer["superseded"] for answer in answers)
+    stored = Stored(done=done, superseded=superseded, touched=touched)
     return lambda: stored
 
 

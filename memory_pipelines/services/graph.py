@@ -11,11 +11,12 @@ from typing import Any
 from memory_pipelines.domain.errors import Refused
 from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.models import Claim, Owed
+from memory_pipelines.services import breakers
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.projection import Batch, MarkerMoved, Settle, Stored, failure
 
-# Entities before the memories and relations that point at them.
-ORDER = ("entity", "memory", "relation", "buried_relation", "strays")
+# Copies of a node before it is applied; entities before the memories and relations that point at them.
+ORDER = ("copies_entity", "copies_memory", "entity", "memory", "relation", "buried_relation", "strays")
 _NOTHING = -2  # no revision: nothing that a repair has seen
 _NEVER = 2**53 - 1  # a fence that no claim reaches
 _OFFERS = 5  # times a batch is offered while other workers make newer claims
@@ -39,20 +40,25 @@ def apply(platform: Platform, batch: Batch) -> Settle:
         Unavailable: the graph did not answer; everything is still owed.
         Refused: the graph refuses every write, whatever it says; nothing is charged to the rows.
     """
-    platform.graph.prepare()
     reach("graph.applying")
     writing = _Writing(platform, batch.claim)
-    for kind in ORDER:
-        rows = [row for row in batch.rows if row["target"] == kind]
-        if rows:
-            writing.write(kind, rows)
-            reach("graph.written")
-    charges = writing.charges()
+    charges = breakers.guarded(platform, "graph", lambda: _write(platform, batch, writing))
     refused = {(charge["kind"], charge["id"]) for charge in charges}
     paid = [row for key, row in writing.taken.items() if key not in refused]
     paid.extend(_nothing_to_write(batch))
     reach("graph.applied")
     return lambda: _settle(platform, batch, paid, charges, writing.markers)
+
+
+def _write(platform: Platform, batch: Batch, writing: _Writing) -> list[dict[str, Any]]:
+    """All statements of a batch; returns what is charged to single rows."""
+    platform.graph.prepare()
+    for kind in ORDER:
+        rows = [row for row in batch.rows if row["target"] == kind]
+        if rows:
+            writing.write(kind, rows)
+            reach("graph.written")
+    return writing.charges()
 
 
 def _settle(platform: Platform, batch: Batch, paid: list[dict[str, Any]], charges: list[dict[str, Any]], markers: list[int]) -> Stored:
@@ -101,8 +107,11 @@ class _Writing:
         if self._failed and not self.taken:
             self._platform.graph.apply("entity", [], claim=self._claim.claim, issued=self._issued, settled=self._at_least)
         # Where another worker wrote a newer revision, its debt had another number and this charge finds no row.
-        ahead = [failure(owed, "The graph is ahead of the record: run an audit with --repair.", final=True) for owed in self._ahead]
-        return ahead + [failure(owed, f"{error.code}: {error.message}", final=True) for owed, error in self._failed]
+        ahead = [
+            failure(owed, "The graph is ahead of the record: run an audit with --repair.", final=True, code="graph_ahead")
+            for owed in self._ahead
+        ]
+        return ahead + [failure(owed, f"{error.code}: {error.message}", final=True, code=error.code) for owed, error in self._failed]
 
     def _offer(self, kind: str, writes: Sequence[dict[str, Any]]) -> tuple[int, set[str]]:
         for _ in range(_OFFERS):
@@ -132,7 +141,7 @@ def recover(platform: Platform, claim: Claim | None = None) -> int:
     """
     # The record first: what it has settled was in the graph before, so a drain at work meanwhile cannot look like a rollback.
     settled = int(platform.record.status(platform.settings.sync_budget_seconds)["settled_marker"])
-    marker = platform.graph.marker()
+    marker = breakers.guarded(platform, "graph", lambda: platform.graph.marker())
     highest = max(marker.claim, marker.fence)
     if highest > (claim.issued if claim is not None else 0) and highest > (newest := _newest_claim(platform)):
         platform.graph.raise_fence(_NEVER)  # else the record would in time issue as many claims, and go on
@@ -168,7 +177,7 @@ def drop(platform: Platform) -> int:
 
 def behind(platform: Platform, settled_marker: int) -> bool:
     """Whether the graph shows less than the record has settled: it was emptied, or restored to an older state."""
-    return platform.graph.marker().counter < settled_marker
+    return breakers.guarded(platform, "graph", lambda: platform.graph.marker()).counter < settled_marker
 
 
 def _newest_claim(platform: Platform) -> int:
@@ -204,10 +213,16 @@ def _targets(row: Owed) -> list[dict[str, Any]]:
     props = tomb if state["deleted"] else dict(state["props"])
     if row.kind == "stray":
         return [{"target": "strays", "owed": row, "write": base | {"revision": 0}}]
+    copies = (
+        [{"target": f"copies_{row.kind}", "owed": row, "write": base}] if hint.get("copies") and row.kind in ("memory", "entity") else []
+    )
     if row.kind == "memory":
-        return [{"target": "memory", "owed": row, "write": base | {"props": props, "mentions": mentions(state.get("mentions", ""))}}]
+        return [
+            *copies,
+            {"target": "memory", "owed": row, "write": base | {"props": props, "mentions": mentions(state.get("mentions", ""))}},
+        ]
     if row.kind == "entity":
-        return [{"target": "entity", "owed": row, "write": base | {"props": props}}]
+        return [*copies, {"target": "entity", "owed": row, "write": base | {"props": props}}]
     here = (state.get("source"), state.get("target"))
     edges = {(source, target): revision for source, target, revision in hint.get("edges", ())}
     writes = []

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from memory_pipelines.config import Settings
-from memory_pipelines.ports import Embedder, EventStream, Extractor, GraphStore, RecordStore
+from memory_pipelines.ports import BreakerStore, Embedder, EventStream, Extractor, GraphStore, RecordStore
 
 
 class Platform(Protocol):
@@ -32,5 +32,11 @@ class Platform(Protocol):
 
     @property
     def extractor(self) -> Extractor: ...
+
+    @property
+    def breakers(self) -> BreakerStore: ...
+
+    @property
+    def local_breakers(self) -> BreakerStore: ...
 
     def close(self) -> None: ...

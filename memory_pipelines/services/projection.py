@@ -53,6 +53,17 @@ class MarkerMoved(Exception):  # not a failure: the batch is claimed again
         self.lost = lost
 
 
-def failure(row: Owed, error: str, *, final: bool) -> dict[str, Any]:
-    """A charge to one row; `final` parks it at once."""
-    return {"kind": row.kind, "id": row.id, "number": row.number, "error": error, "final": final}
+def failure(row: Owed, error: str, *, final: bool, code: str = "failed", tokens: int = 0) -> dict[str, Any]:
+    """A charge to one row.
+
+    Args:
+        error: what happened, for people; never a memory's text.
+        final: it would always fail so: it is parked at once.
+        code: stable name of the failure.
+        tokens: spent on it in vain.
+    """
+    seen = row.state or {}
+    return {
+        "kind": row.kind, "id": row.id, "number": row.number, "error": error, "code": code, "final": final, "tokens": tokens,
+        "revision": seen.get("revision"), "version": seen.get("version"),
+    }  # fmt: skip

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.domain.models import Status
+from memory_pipelines.services import breakers
 from memory_pipelines.services.platform import Platform
 
 
@@ -19,7 +20,8 @@ def status(platform: Platform) -> Status:
     Raises:
         Unavailable: `record_unavailable`
     """
-    projections = platform.record.status(platform.settings.sync_budget_seconds)["projections"]
+    answer = platform.record.status(platform.settings.sync_budget_seconds)
+    projections = answer["projections"]
     ages = [state["oldest_owed_seconds"] for state in projections.values() if state["oldest_owed_seconds"] is not None]
     return Status(
         owed={name: state["owed"] for name, state in projections.items()},
@@ -27,6 +29,9 @@ def status(platform: Platform) -> Status:
         parked=sum(state["parked"] for state in projections.values()),
         engines=health(platform),
         counts=platform.record.counts(),
+        dropped=sum(state["dropped"] for state in projections.values()),
+        dead_events=answer["dead_events"],
+        breakers=breakers.states(platform),
     )
 
 

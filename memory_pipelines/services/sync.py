@@ -5,13 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from memory_pipelines.domain import validation
-from memory_pipelines.domain.errors import InvalidInput
+from memory_pipelines.domain.errors import InvalidInput, Unavailable
 from memory_pipelines.domain.models import PROJECTIONS, DrainResult, SyncState
-from memory_pipelines.services import graph
-from memory_pipelines.services.drains import drain, newest_number, paid_up_to, steps
+from memory_pipelines.ports import Breaker
+from memory_pipelines.services import breakers, graph
+from memory_pipelines.services.drains import drain
+from memory_pipelines.services.ledger import newest_number, paid_up_to
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.projections import steps
 from memory_pipelines.services.stopping import ShouldStop, never
 
 __all__ = ["Wanted", "drain", "drain_all", "rebuild", "rebuild_owe", "sync_state", "wanted"]
@@ -21,12 +25,16 @@ _SHARDS = 16  # so many calls owe a projection again: each must end within secon
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """Whether a projection wants a drain: `owed` rows can be claimed now, or the graph shows less than was settled (`behind`)."""
+    """Whether a projection wants a drain: `owed` rows can be claimed now, or the graph shows less than was settled (`behind`).
+
+    `away` is the breaker of what the projection needs, while it lets nobody call: a drain would end at once.
+    """
 
     owed: int
     oldest_owed_seconds: float | None
     draining: bool
     behind: bool = False
+    away: Breaker | None = None
 
     @property
     def work(self) -> bool:
@@ -43,6 +51,9 @@ def wanted(platform: Platform, projection: str) -> Wanted:
     steps(projection)
     answer = platform.record.status(platform.settings.sync_budget_seconds)
     state = answer["projections"][projection]
+    found = platform.breakers.look(breakers.NEEDED_BY[projection])
+    if found.mode == "open":
+        return Wanted(state["ready"], state["oldest_owed_seconds"], state["draining"], away=found)
     behind = projection == "graph" and state["ready"] == 0 and graph.behind(platform, int(answer["settled_marker"]))
     return Wanted(state["ready"], state["oldest_owed_seconds"], state["draining"], behind)
 
@@ -66,11 +77,26 @@ def drain_all(
         progress = None if on_progress is None else (lambda done, of, name=name: on_progress(name, done, of))
         upto = newest_number(platform)
         while True:
-            results[name] = drain(platform, name, quiet_seconds=0.0, on_progress=progress, should_stop=should_stop)
+            once = partial(drain, platform, name, quiet_seconds=0.0, on_progress=progress, should_stop=should_stop)
+            results[name] = _through_a_probe(platform, once, should_stop)
             if should_stop() or not results[name].busy or (paid_up_to(platform, name, upto) and not wanted(platform, name).behind):
                 break
             time.sleep(0.2)  # another drain is at it: look again
     return list(results.values())
+
+
+def _through_a_probe(platform: Platform, work: Callable[[], DrainResult], should_stop: ShouldStop) -> DrainResult:
+    """Whoever asks by hand has perhaps just mended what was away: where a breaker is open, its next probe is waited for, once."""
+    try:
+        return work()
+    except Unavailable as error:
+        wait = float(error.detail.get("probe_in_seconds", 0.0))
+        if error.code != breakers.OPEN or wait > max(platform.settings.breaker_seconds, 0.0):
+            raise
+    end = time.monotonic() + wait
+    while not should_stop() and (left := end - time.monotonic()) > 0:
+        time.sleep(min(left, 0.2))
+    return work()
 
 
 def rebuild_owe(platform: Platform, projection: str, shard: int, shards: int) -> int:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from memory_pipelines.domain.errors import InvalidInput, MemoryPipelinesError, SyncTimeout, Unavailable
 from memory_pipelines.domain.models import PROJECTIONS, Ref, SaveResult, Wait
 from memory_pipelines.services import graph
-from memory_pipelines.services.drains import REFS_PER_BATCH, settle, steps
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.projection import MarkerMoved
+from memory_pipelines.services.projections import REFS_PER_BATCH, settle, steps
 
 
 def bring(platform: Platform, results: Sequence[SaveResult], *, wait: Wait, timeout: float | None) -> None:
@@ -51,7 +51,7 @@ def bring_refs(platform: Platform, refs: Sequence[Ref], *, wait: Wait, timeout: 
                 "sync_timeout", f"The write is saved and owed, but {len(waiting)} of {len(memories)} memories are not yet visible.{away}",
                 {"ids": waiting[:20]},
             )  # fmt: skip
-        time.sleep(0.05)  # another worker has it in hand, or it failed: look again
+        time.sleep(0.2 if away else 0.05)  # another worker has it in hand, or it failed: look again
 
 
 def _drain_refs(platform: Platform, projection: str, refs: Sequence[Ref]) -> tuple[bool, list[Ref]]:

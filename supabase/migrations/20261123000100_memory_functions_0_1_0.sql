@@ -6,7 +6,7 @@ set search_path = public, extensions;
 -- exact anti-joins for what lives beside the record. Nothing here writes but the verdict.
 
 -- Sums per bucket, or per leaf of some buckets, of what must be live in the graph.
---   {"kind": memory|entity|mention|relation, "buckets"?: [b, …]} -> [[bucket, count, high, low], …] or [[bucket, leaf, count, high, low], …]
+--   {"kind": memory|entity|mention|relation, "buckets"?: [b, …], "leaves"?: false} -> [[bucket, count, high, low], …] or [[bucket, leaf, count, high, low], …]
 create or replace function public.memory_audit_sums_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
@@ -17,16 +17,22 @@ declare
     when 'relation' then 'select bucket, leaf, digest from memory.relations where deleted_at is null'
     when 'mention' then 'select m.bucket, m.leaf, n.digest from memory.mentions n join memory.memories m on m.id = n.memory_id where m.deleted_at is null'
   end;
+  chosen smallint[] := case when p ? 'buckets' then array(select b::smallint from jsonb_array_elements_text(p -> 'buckets') b) end;
   sums jsonb;
 begin
-  if p -> 'buckets' is null then
+  if not coalesce((p ->> 'leaves')::boolean, true) then
+    execute format('select coalesce(jsonb_agg(jsonb_build_array(bucket, n, h, l)), ''[]'') from (
+      select bucket, count(*) as n, sum((digest >> 32) & 4294967295) as h, sum(digest & 4294967295) as l from (%s) x
+      where bucket = any ($1) group by bucket) y', live)
+    into sums using chosen;
+  elsif chosen is null then
     execute format('select coalesce(jsonb_agg(jsonb_build_array(bucket, n, h, l)), ''[]'') from (
       select bucket, count(*) as n, sum((digest >> 32) & 4294967295) as h, sum(digest & 4294967295) as l from (%s) x group by bucket) y', live) into sums;
   else
     execute format('select coalesce(jsonb_agg(jsonb_build_array(bucket, leaf, n, h, l)), ''[]'') from (
       select bucket, leaf, count(*) as n, sum((digest >> 32) & 4294967295) as h, sum(digest & 4294967295) as l from (%s) x
       where bucket = any ($1) group by bucket, leaf) y', live)
-    into sums using array(select b::smallint from jsonb_array_elements_text(p -> 'buckets') b);
+    into sums using chosen;
   end if;
   return sums;
 end $$;
@@ -35,7 +41,7 @@ end $$;
 -- or by a range of buckets; tombstones come too when asked for by id. A mention's id is `memory:entity`. What is parked is
 -- not on its way: it counts as not owed, so that what it left undone is found, and put right with what was seen.
 --   {"kind", "ids"?: [id, …], "cells"?: [[bucket, leaf], …], "buckets"?: [from, below]}
---   -> [{id, revision, deleted, owed_seconds|null, settled_at, props, source, target}, …]
+--   -> [{id, revision, deleted, owed_seconds|null, settled_revision|null (while owed), props, source, target}, …]
 create or replace function public.memory_audit_expected_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off as $$
 declare
@@ -62,7 +68,7 @@ begin
         case when s.deleted_at is null then memory.graph_memory(s.id, s.namespace, s.revision, s.created_at, s.digest, s.bucket, s.leaf) end as props,
         null::text as source, null::text as target, s.id::text as owner from memory.memories s where s.id = any ($1)'
     when 'entity' then 'select s.id::text, s.revision, s.deleted_at is not null as deleted,
-        case when s.deleted_at is null then memory.graph_entity(s.id, s.namespace, s.name, s.type, s.revision, s.digest, s.bucket, s.leaf) end as props,
+        case when s.deleted_at is null then memory.graph_entity(s.id, s.namespace, s.name, s.type, s.revision, s.digest, s.bucket, s.leaf, s.aliases, s.summary) end as props,
         null::text as source, null::text as target, s.id::text as owner from memory.entities s where s.id = any ($1)'
     when 'relation' then 'select s.id::text, s.revision, s.deleted_at is not null as deleted,
         case when s.deleted_at is null then memory.graph_relation(s.id, s.namespace, s.predicate, s.revision, s.digest) end as props,
@@ -83,7 +89,7 @@ begin
   end if;
   execute format('select coalesce(jsonb_agg(jsonb_build_object(''id'', x.id, ''revision'', x.revision, ''deleted'', x.deleted, ''props'', x.props, ''source'', x.source,
       ''target'', x.target, ''owed_seconds'', case when l.owed_number is not null and l.parked_at is null or l.id is null then coalesce(extract(epoch from clock_timestamp() - l.owed_since), 0) end,
-      ''settled_at'', l.settled_at)), ''[]'')
+      ''settled_revision'', case when l.owed_number is null then l.settled_revision end)), ''[]'')
     from (%s) x
     left join (select * from memory.ledger where projection = ''graph'' and kind = $3 and id = any ($1::text[])) l on l.id = x.owner', body)
   into rows
@@ -92,55 +98,63 @@ begin
   return rows;
 end $$;
 
--- Differences in one page of passages and embeddings, exactly, by id range. Rows that are owed are left to the ledger's own audit.
---   {"after": id|null, "limit"} -> {"findings": [{kind, store, subject, id, expected, actual, hint}], "passages": n, "embeddings": n, "next": id|null}
+-- Differences in one page of passages and embeddings, exactly, by id range, or of some owners. Rows that are owed are left to the
+-- ledger's own audit. Vectors of a generation that is being built are nobody's business yet.
+--   {"after": id|null, "limit"} or {"ids": [id, …]} -> {"findings": [{kind, store, subject, id, expected, actual, hint}], "passages": n, "embeddings": n, "next": id|null}
 create or replace function public.memory_audit_embeddings_v1(input text) returns jsonb
-language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off as $$
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off set plan_cache_mode = force_custom_plan as $$
 declare
   p jsonb := input::jsonb;
   g memory.generations;
   low uuid := coalesce((p ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000');
   high uuid;
+  chosen uuid[] := case when p ? 'ids' then array(select i::uuid from jsonb_array_elements_text(p -> 'ids') i) end;
   blank text := e'\t\n\u000b\f\r\u001c\u001d\u001e\u001f \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000';
   result jsonb;
 begin
   select * into g from memory.generations where state = 'active';
-  select id into high from (
-    select id from memory.memories where id > low union select id from memory.entities where id > low order by id limit (p ->> 'limit')::integer
-  ) x order by id desc limit 1;
-  if (select count(*) from (select from memory.memories where id > high union all select from memory.entities where id > high limit 1) x) = 0 then
+  if chosen is null then
+    select id into high from (
+      select id from memory.memories where id > low union select id from memory.entities where id > low order by id limit (p ->> 'limit')::integer
+    ) x order by id desc limit 1;
+  end if;
+  if chosen is not null or (select count(*) from (select from memory.memories where id > high union all select from memory.entities where id > high limit 1) x) = 0 then
     high := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
   end if;
-  with owed as (
-    select kind, memory.as_uuid(id) as id from memory.ledger where projection = 'embeddings' and owed_number is not null
-  ), live as (
-    select id, version, namespace, text from memory.memories where deleted_at is null and id > low and id <= high
+  with live as (
+    select id, version, namespace, text from memory.memories where deleted_at is null and id > low and id <= high and (chosen is null or id = any (chosen))
   ), wanted as (
     select 'memory' as kind, m.id, q.ordinal as passage, m.version, m.namespace from memory.passages q join live m on m.id = q.memory_id
     union all
-    select 'entity', e.id, 0::smallint, e.revision, e.namespace from memory.entities e where e.deleted_at is null and e.id > low and e.id <= high
+    select 'entity', e.id, 0::smallint, e.revision, e.namespace from memory.entities e
+    where e.deleted_at is null and e.id > low and e.id <= high and (chosen is null or e.id = any (chosen))
   ), had as (
-    select kind, id, passage, version, namespace, generation, vector_dims(v) as dims from memory.embeddings where id > low and id <= high
+    select kind, id, passage, version, namespace, generation, vector_dims(v) as dims from memory.embeddings
+    where id > low and id <= high and (chosen is null or id = any (chosen))
+      and generation not in (select b.id from memory.generations b where b.state = 'building')
+  ), elsewhere as (
+    select h.*, w.version as wanted_version, case when w.id is null then 'orphan' else 'wrong_generation' end as finding
+    from had h left join wanted w on w.kind = h.kind and w.id = h.id and w.passage = h.passage where h.generation <> g.id
   ), vectors as (
     select coalesce(w.kind, h.kind) as owner_kind, coalesce(w.id, h.id) as owner, coalesce(w.passage, h.passage) as passage,
       w.version as wanted_version, h.version as had_version, h.dims, h.generation,
       case when w.id is null then 'orphan' when h.id is null then 'missing' when h.version < w.version then 'stale' when h.version > w.version then 'ahead'
-           when h.dims <> g.dimensions then 'wrong_dimension' when h.namespace <> w.namespace then 'edited' end as finding
-    from wanted w full join had h on h.kind = w.kind and h.id = w.id and h.passage = w.passage and h.generation = g.id
+           when h.dims <> g.dimensions then 'wrong_dimension' when h.namespace <> w.namespace then 'wrong_namespace' end as finding
+    from wanted w full join (select * from had where generation = g.id) h on h.kind = w.kind and h.id = w.id and h.passage = w.passage
   ), uncovered as (  -- texts that their passages do not make up, but for white space (as Python strips it: `domain/passages.py`)
     select m.id, m.version, m.text, q.last
     from live m
     left join (
       select memory_id, string_agg(text, ' ' order by ordinal) as joined, max(ordinal) as last
-      from memory.passages where memory_id > low and memory_id <= high group by memory_id
+      from memory.passages where memory_id > low and memory_id <= high and (chosen is null or memory_id = any (chosen)) group by memory_id
     ) q on q.memory_id = m.id
     where q.joined is null or (q.joined <> m.text and translate(q.joined, blank, '') <> translate(m.text, blank, ''))
   ), cut as (
     select q.memory_id as owner, q.ordinal, m.version as wanted_version, q.version as had_version,
       case when m.id is null then 'orphan' when q.version <> m.version then 'stale'
-           when q.namespace <> m.namespace or (u.id is not null and position(q.text in u.text) = 0) then 'edited' end as finding
+           when q.namespace <> m.namespace then 'wrong_namespace' when u.id is not null and position(q.text in u.text) = 0 then 'edited' end as finding
     from memory.passages q left join live m on m.id = q.memory_id left join uncovered u on u.id = q.memory_id
-    where q.memory_id > low and q.memory_id <= high
+    where q.memory_id > low and q.memory_id <= high and (chosen is null or q.memory_id = any (chosen))
   ), texts as (
     select * from cut where finding is not null
     union all
@@ -153,12 +167,20 @@ begin
       case when wanted_version is not null then jsonb_build_object('version', wanted_version, 'generation', g.id, 'dimensions', g.dimensions) end as expected,
       case when had_version is not null then jsonb_build_object('version', had_version, 'generation', generation, 'dimensions', dims) end as actual,
       owner_kind, owner
-    from vectors where finding is not null
+    from (
+      select * from vectors v where finding is not null
+        and not (finding = 'missing' and exists (select from elsewhere o where o.kind = v.owner_kind and o.id = v.owner and o.passage = v.passage))
+      union all
+      select kind, id, passage, wanted_version, version, dims, generation, finding from elsewhere
+    ) v
     union all
     select finding, 'passages', 'passage', owner || '#' || ordinal,
       case when wanted_version is not null then jsonb_build_object('version', wanted_version) end,
       case when had_version is not null then jsonb_build_object('version', had_version) end, 'memory', owner
     from texts
+  ), owed as (
+    select l.kind, memory.as_uuid(l.id) as id from memory.ledger l
+    where l.projection = 'embeddings' and l.id = any (array(select distinct owner::text from found)) and l.owed_number is not null
   )
   select jsonb_build_object(
     'findings', coalesce((select jsonb_agg(jsonb_build_object('kind', f.kind, 'store', f.store, 'subject', f.subject, 'id', f.id, 'expected', f.expected, 'actual', f.actual,
@@ -170,7 +192,8 @@ begin
   return result;
 end $$;
 
--- Debts too old, and subjects the ledger does not know.  {"budget_seconds"} -> {"pending": n, "findings": […]}
+-- Debts too old, and rows that were set aside: at most a thousand of them, oldest first, and a count of the rest.
+--   {"budget_seconds"} -> {"pending": n, "findings": […], "more": {kind: n}}
 create or replace function public.memory_audit_ledger_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
@@ -178,44 +201,242 @@ declare
   result jsonb;
 begin
   with late as (
-    select case when parked_at is not null then 'parked' else 'owed_too_long' end as kind, projection, l.kind as subject, id, owed_since, attempts, last_error
+    select case when parked_at is null then 'owed_too_long' when dropped_at is null then 'parked' else 'given_up' end as kind, projection, l.kind as subject, id, owed_since, attempts, last_error,
+      row_number() over (order by owed_number) as n
     from memory.ledger l where owed_number is not null and (owed_since < clock_timestamp() - budget or parked_at is not null)
-    order by owed_number limit 1000
-  ), unledgered as (
-    select p.projection, s.kind, s.id
-    from (select 'memory' as kind, id from memory.memories union all select 'entity', id from memory.entities union all select 'relation', id from memory.relations) s
-    join (values ('graph', 'memory'), ('graph', 'entity'), ('graph', 'relation'), ('embeddings', 'memory'), ('embeddings', 'entity'), ('entities', 'memory')) p(projection, kind)
-      on p.kind = s.kind
-    where not exists (select from memory.ledger l where l.projection = p.projection and l.kind = s.kind and l.id = s.id::text)
-    limit 1000
   )
   select jsonb_build_object(
     'pending', (select count(*) from memory.ledger where owed_number is not null and parked_at is null and owed_since >= clock_timestamp() - budget),
+    'more', (select coalesce(jsonb_object_agg(x.kind, x.rest), '{}') from (select kind, count(*) as rest from late where n > 1000 group by kind) x),
     'findings', coalesce((select jsonb_agg(jsonb_build_object('kind', l.kind, 'store', 'ledger', 'subject', l.subject, 'id', l.id,
         'expected', jsonb_build_object('projection', l.projection, 'owed', false),
         'actual', jsonb_build_object('projection', l.projection, 'owed_since', l.owed_since, 'attempts', l.attempts, 'error', l.last_error),
-        'hint', jsonb_build_object('projection', l.projection))) from late l), '[]')
-      || coalesce((select jsonb_agg(jsonb_build_object('kind', 'unledgered', 'store', 'ledger', 'subject', u.kind, 'id', u.id,
-        'expected', jsonb_build_object('projection', u.projection), 'actual', null, 'hint', jsonb_build_object('projection', u.projection))) from unledgered u), '[]'))
+        'hint', jsonb_build_object('projection', l.projection))) from late l where n <= 1000), '[]'))
   into result;
   return result;
 end $$;
 
--- Keeps a verdict.  {mode, clean, checked, pending, kinds, findings, seconds, repaired} -> {"id"}
-create or replace function public.memory_save_verdict_v1(input text) returns jsonb
-language sql security definer set search_path = memory, extensions, public, pg_temp as $$
-  insert into memory.verdicts (mode, clean, checked, pending, kinds, findings, seconds, repaired)
-  select mode, clean, checked, pending, kinds, findings, seconds, repaired
-  from jsonb_to_record(input::jsonb) v(mode text, clean boolean, checked jsonb, pending integer, kinds jsonb, findings jsonb, seconds float8, repaired integer)
-  returning jsonb_build_object('id', id)
-$$;
+-- One page of one kind, both ways: subjects that the ledger does not know, and ledger rows that claim to have shown a subject which the
+-- record does not know. (A repair of what the record never held settles at version 0: that claims nothing.)
+--   {"kind": memory|entity|relation, "after": id|null, "limit"} -> {"findings": […], "next": id|null}
+create or replace function public.memory_audit_coverage_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off set plan_cache_mode = force_custom_plan as $$
+declare
+  p jsonb := input::jsonb;
+  p_kind text := p ->> 'kind';
+  low uuid := coalesce((p ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000');
+  low_text text := coalesce(p ->> 'after', '');
+  wanted text[] := case p_kind when 'memory' then array['graph', 'embeddings', 'entities'] when 'entity' then array['graph', 'embeddings'] else array['graph'] end;
+  subjects uuid[];
+  high text;
+  result jsonb;
+begin
+  execute format('select array(select id from memory.%I where id > $1 order by id limit $2)',
+    case p_kind when 'memory' then 'memories' when 'entity' then 'entities' else 'relations' end)
+  into subjects using low, (p ->> 'limit')::integer;
+  if cardinality(subjects) = (p ->> 'limit')::integer then
+    high := subjects[cardinality(subjects)]::text;
+  end if;
+  with known as (
+    select w.projection, s::text as id from unnest(subjects) s, unnest(wanted) w(projection)
+  ), held as (
+    select l.projection, l.id from memory.ledger l
+    where l.projection = any (array['graph', 'embeddings', 'entities']) and l.kind = p_kind and l.id > low_text and (high is null or l.id <= high)
+  ), differing as (
+    select coalesce(k.projection, h.projection) as projection, coalesce(k.id, h.id) as id, k.id is null as strange
+    from known k full join held h on h.projection = k.projection and h.id = k.id
+    where k.id is null or h.id is null
+  ), claims as (
+    select l.projection, l.id, l.settled_version, l.settled_revision from memory.ledger l
+    where l.projection = any (array['graph', 'embeddings', 'entities']) and l.kind = p_kind and l.id = any (array(select id from differing where strange))
+      and l.owed_number is null and l.settled_version > 0
+  )
+  select jsonb_build_object(
+    'findings', coalesce((select jsonb_agg(jsonb_build_object('kind', 'unledgered', 'store', 'ledger', 'subject', p_kind, 'id', d.id,
+        'expected', jsonb_build_object('projection', d.projection), 'actual', null, 'hint', jsonb_build_object('projection', d.projection)))
+        from differing d where not d.strange), '[]')
+      || coalesce((select jsonb_agg(jsonb_build_object('kind', 'without_subject', 'store', 'ledger', 'subject', p_kind, 'id', c.id,
+        'expected', null, 'actual', jsonb_build_object('projection', c.projection, 'version', c.settled_version, 'revision', c.settled_revision),
+        'hint', jsonb_build_object('projection', c.projection))) from claims c), '[]'),
+    'next', high)
+  into result;
+  return result;
+end $$;
 
--- Stored verdicts, newest first.  {"limit"} -> [verdict, …]
+-- Begins a round, or takes up the one that was interrupted. Only a deep one keeps where it is; `base` is the newest round that was
+-- finished: an incremental one takes what has been touched since.
+--   {"mode", "resume"} -> {"round"|null, "resumed", "started_at", "marker", "step", "place", "tally", "findings", "base": {"started_at", "marker", "findings"}|null}
+create or replace function public.memory_audit_begin_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  present bigint := (select settled_marker from memory.graph_state);
+  r memory.audit_rounds;
+  base jsonb;
+begin
+  if p ->> 'mode' = 'deep' then
+    if coalesce((p ->> 'resume')::boolean, false) then
+      select * into r from memory.audit_rounds where mode = 'deep' and step is not null;
+    end if;
+    if r.round is not null then
+      return to_jsonb(r) || jsonb_build_object('resumed', true, 'base', null);
+    end if;
+    insert into memory.audit_rounds (mode, marker) values ('deep', present)
+    on conflict (mode) do update
+      set round = default, marker = excluded.marker, started_at = clock_timestamp(), at = clock_timestamp(), step = null, place = null, tally = '{}', findings = '[]'
+    returning * into r;
+    return to_jsonb(r) || jsonb_build_object('resumed', false, 'base', null);
+  end if;
+  if p ->> 'mode' = 'incremental' then
+    select jsonb_build_object('started_at', v.started_at, 'marker', v.marker, 'findings', v.findings) into base
+    from memory.verdicts v where v.marker is not null and v.marker <= present order by v.id desc limit 1;
+  end if;
+  return jsonb_build_object('round', null, 'resumed', false, 'started_at', clock_timestamp(), 'marker', present, 'step', null, 'place', null,
+    'tally', '{}'::jsonb, 'findings', '[]'::jsonb, 'base', base);
+end $$;
+
+-- Keeps how far a deep round has come. Where another one has begun meanwhile, nothing is kept.
+--   {"round", "step", "place", "tally", "findings": those of this page} -> {"kept": boolean}
+create or replace function public.memory_audit_progress_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+begin
+  perform set_config('synchronous_commit', 'off', true);  -- what a crash takes is looked at again
+  update memory.audit_rounds
+  set at = clock_timestamp(), step = p ->> 'step', place = p ->> 'place', tally = p -> 'tally',
+      findings = case when jsonb_array_length(p -> 'findings') = 0 then findings else findings || (p -> 'findings') end
+  where round = (p ->> 'round')::bigint;
+  return jsonb_build_object('kept', found);
+end $$;
+
+-- What was written to a projection, or is owed, since a round began: buckets of the graph, owners of vectors (null when they are too
+-- many to name). Settlements under way while that round began are taken twice rather than never: hence the margins.
+--   {"marker", "since"} -> {"buckets": {"memory": [b, …], "entity": […], "relation": […]}, "owners": [id, …]|null}
+create or replace function public.memory_audit_touched_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off as $$
+declare
+  p jsonb := input::jsonb;
+  result jsonb;
+begin
+  with shown as (
+    select kind, memory.as_uuid(id) as id from memory.ledger where projection = 'graph' and settled_marker > (p ->> 'marker')::bigint - 100
+    union
+    select kind, memory.as_uuid(id) from memory.ledger where projection = 'graph' and owed_number is not null
+  ), vectors as (
+    select distinct id from (
+      select memory.as_uuid(id) as id from memory.ledger
+      where projection = 'embeddings' and settled_at >= (p ->> 'since')::timestamptz - interval '60 seconds'
+    ) x where id is not null limit 20001
+  )
+  select jsonb_build_object(
+    'buckets', jsonb_build_object(
+      'memory', (select coalesce(jsonb_agg(distinct m.bucket), '[]') from memory.memories m join shown s on s.kind = 'memory' and s.id = m.id),
+      'entity', (select coalesce(jsonb_agg(distinct e.bucket), '[]') from memory.entities e join shown s on s.kind = 'entity' and s.id = e.id),
+      'relation', (select coalesce(jsonb_agg(distinct r.bucket), '[]') from memory.relations r join shown s on s.kind = 'relation' and s.id = r.id)),
+    'owners', case when (select count(*) from vectors) <= 20000 then (select coalesce(jsonb_agg(id), '[]') from vectors) end)
+  into result;
+  return result;
+end $$;
+
+-- What is known of rows that differ, in the order asked: the last write and settlement of their owner, and since when audits have seen
+-- them differ. A later verdict that looked as closely, and did not name the row, ends what an earlier one said.
+--   {"mode", "rows": [{store, subject, id, projection, kind, owner}, …]} -> [{last_write, last_settlement, since}, …]
+create or replace function public.memory_audit_context_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off as $$
+declare
+  p jsonb := input::jsonb;
+  owners text[] := array(select distinct r ->> 'owner' from jsonb_array_elements(p -> 'rows') r where r ->> 'owner' is not null);
+  ids uuid[] := memory.as_uuids(owners);
+  result jsonb;
+begin
+  with wanted as (
+    select n, store, subject, id, projection, kind, owner
+    from rows from (jsonb_to_recordset(p -> 'rows') as (store text, subject text, id text, projection text, kind text, owner text))
+      with ordinality w(store, subject, id, projection, kind, owner, n)
+  ), written as (
+    select 'memory' as kind, id::text, version, revision, greatest(updated_at, deleted_at) as at from memory.memories where id = any (ids)
+    union all
+    select 'entity', id::text, revision, revision, updated_at from memory.entities where id = any (ids)
+    union all
+    select 'relation', id::text, revision, revision, updated_at from memory.relations where id = any (ids)
+  ), settled as (
+    select projection, kind, id, settled_revision, settled_version, settled_marker, settled_at from memory.ledger
+    where projection = any (array['graph', 'embeddings', 'entities']) and kind = any (array['memory', 'entity', 'relation']) and id = any (owners) and settled_at is not null
+  ), looks as (  -- enough of each mode: a row that was named keeps its time from verdict to verdict
+    select v.id, v.mode, v.at, v.more, v.findings from (
+      select *, row_number() over (partition by mode order by id desc) as n from memory.verdicts where id > (select max(id) - 1000 from memory.verdicts)
+    ) v where v.n <= 3
+  ), named as (
+    select l.id as verdict, l.mode, l.at, x.kind, x.store, x.subject, x.id, x.projection, x.since
+    from looks l, lateral (
+      select f ->> 'kind' as kind, f ->> 'store' as store, f ->> 'subject' as subject, f ->> 'id' as id, coalesce(f -> 'hint' ->> 'projection', '') as projection,
+        (f ->> 'since')::timestamptz as since
+      from jsonb_array_elements(l.findings) f
+    ) x
+  ), quickly as (  -- rows that a quick audit has named: the next one that does not name them has seen them in step
+    select distinct kind, store, subject, id, projection from named where mode = 'quick'
+  ), absent as (  -- (named row, later verdict that did not name it)
+    select distinct m.verdict, m.store, m.subject, m.id, m.projection
+    from named m
+    join looks c on c.id > m.verdict and c.more = 0 and c.mode in ('deep', 'quick')
+    left join named o on o.verdict = c.id and o.store = m.store and o.subject = m.subject and o.id = m.id and o.projection = m.projection
+    left join quickly q on q.kind = m.kind and q.store = m.store and q.subject = m.subject and q.id = m.id and q.projection = m.projection
+    where o.id is null and (c.mode = 'deep' or m.mode <> 'deep' or q.id is not null)
+  ), seen as (
+    select w.n, min(coalesce(m.since, m.at)) as since
+    from wanted w
+    join named m on m.store = w.store and m.subject = w.subject and m.id = w.id and m.projection = case w.store when 'ledger' then w.projection else '' end
+    left join absent a on a.verdict = m.verdict and a.store = m.store and a.subject = m.subject and a.id = m.id and a.projection = m.projection
+    where a.id is null
+    group by w.n
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+      'last_write', case when t.id is not null then jsonb_build_object('version', t.version, 'revision', t.revision, 'at', t.at) end,
+      'last_settlement', case when s.id is not null then jsonb_build_object('projection', s.projection, 'revision', s.settled_revision,
+        'version', s.settled_version, 'marker', s.settled_marker, 'at', s.settled_at) end,
+      'since', coalesce(e.since, clock_timestamp())) order by w.n), '[]')
+  into result
+  from wanted w
+  left join written t on t.kind = w.kind and t.id = w.owner
+  left join settled s on s.projection = w.projection and s.kind = w.kind and s.id = w.owner
+  left join seen e on e.n = w.n;
+  return result;
+end $$;
+
+-- Keeps a verdict, and ends its round.
+--   {mode, clean, checked, pending, kinds, findings, seconds, repaired, started_at, marker, more, bytes, paused_seconds, resumed, round|null} -> {"id", "at"}
+create or replace function public.memory_save_verdict_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  kept memory.verdicts;
+begin
+  insert into memory.verdicts (mode, clean, checked, pending, kinds, findings, seconds, repaired, started_at, marker, more, bytes, paused_seconds, resumed)
+  select mode, clean, checked, pending, kinds, findings, seconds, repaired, started_at, marker, coalesce(more, 0), coalesce(bytes, 0), coalesce(paused_seconds, 0), coalesce(resumed, false)
+  from jsonb_to_record(input::jsonb) v(mode text, clean boolean, checked jsonb, pending integer, kinds jsonb, findings jsonb, seconds float8, repaired integer,
+    started_at timestamptz, marker bigint, more integer, bytes bigint, paused_seconds float8, resumed boolean)
+  returning * into kept;
+  delete from memory.audit_rounds where round = (input::jsonb ->> 'round')::bigint;
+  return jsonb_build_object('id', kept.id, 'at', kept.at);
+end $$;
+
+-- Stored verdicts, newest first, with what they named or without.  {"limit", "findings"?: true} -> [verdict, …]
 create or replace function public.memory_verdicts_v1(input text) returns jsonb
 language sql stable security definer set search_path = memory, extensions, public, pg_temp as $$
-  select coalesce(jsonb_agg(to_jsonb(v) order by v.id desc), '[]')
+  select coalesce(jsonb_agg(case when coalesce((input::jsonb ->> 'findings')::boolean, true) then to_jsonb(v) else to_jsonb(v) - 'findings' end order by v.id desc), '[]')
   from (select * from memory.verdicts order by id desc limit (input::jsonb ->> 'limit')::integer) v
 $$;
+
+-- The record says when an entity or a relation was last written, whoever writes it.
+create or replace function memory.stamp_update() returns trigger language plpgsql as $$
+begin
+  new.updated_at := clock_timestamp();
+  return new;
+end $$;
+create or replace trigger entities_stamp before update on memory.entities for each row
+  when (old.revision is distinct from new.revision) execute function memory.stamp_update();
+create or replace trigger relations_stamp before update on memory.relations for each row
+  when (old.revision is distinct from new.revision) execute function memory.stamp_update();
 
 -- Foundations that every other function stands on. Nothing here is callable from outside.
 
@@ -232,14 +453,27 @@ set search_path = memory, extensions, public, pg_temp as $$
   select sha256(convert_to((select value from memory.settings where name = 'pepper') || e'\x1f' || array_to_string(parts, e'\x1f', e'\x1e'), 'UTF8'))
 $$;
 
--- Owes subjects to a projection under new numbers. A row that is owed already keeps the time since when; a parked one is
--- released, because what it failed on has changed.
+-- Whether a subject is still what a failed row was charged for: the same revision for the graph, the same version for others.
+create or replace function memory.unchanged_since(p_projection text, p_kind text, p_id text, p_seen integer) returns boolean language plpgsql as $$
+begin
+  return p_seen is not distinct from case p_kind
+    when 'memory' then (select case p_projection when 'graph' then m.revision else m.version end from memory.memories m where m.id = memory.as_uuid(p_id))
+    when 'entity' then (select e.revision from memory.entities e where e.id = memory.as_uuid(p_id))
+    when 'relation' then (select r.revision from memory.relations r where r.id = memory.as_uuid(p_id))
+  end;
+end $$;
+
+-- Owes subjects to a projection under new numbers. A row that is owed already keeps the time since when. One that has failed, parked
+-- or not, starts anew if what it failed on has changed; else it keeps its attempts, and stays parked.
 create or replace function memory.owe(p_projection text, p_kind text, p_ids uuid[]) returns void language sql as $$
   insert into memory.ledger as l (projection, kind, id, owed_number, owed_since)
   select p_projection, p_kind, i::text, nextval('memory.owings'), clock_timestamp() from (select distinct unnest(p_ids) as i order by 1) ids
   on conflict (projection, kind, id) do update
     set owed_number = excluded.owed_number, owed_since = coalesce(l.owed_since, excluded.owed_since),
-        attempts = 0, retry_at = null, last_error = null, parked_at = null
+        attempts = case when l.attempts > 0 and memory.unchanged_since(l.projection, l.kind, l.id, l.failed_seen) then l.attempts else 0 end,
+        retry_at = case when l.attempts > 0 and memory.unchanged_since(l.projection, l.kind, l.id, l.failed_seen) then l.retry_at end,
+        last_error = case when l.attempts > 0 and memory.unchanged_since(l.projection, l.kind, l.id, l.failed_seen) then l.last_error end,
+        parked_at = case when l.attempts > 0 and memory.unchanged_since(l.projection, l.kind, l.id, l.failed_seen) then l.parked_at end
 $$;
 
 -- Settles subjects whose result was stored in this very transaction.
@@ -274,6 +508,158 @@ end $$;
 create or replace function memory.millis(at timestamptz) returns bigint language sql immutable strict parallel safe as $$
   select floor(extract(epoch from at - timestamptz '1970-01-01 00:00:00+00') * 1000)::bigint
 $$;
+
+-- Dead letters: what failed for a reason of its own and is parked, rows of the ledger and entries of the stream alike.
+-- A parked row is owed still; nobody takes it until it changes, or until somebody retries it. One that is dropped is a debt
+-- given up knowingly: it stays parked, whatever repairs are made, and audits go on naming it.
+
+-- Charges failures to rows. A row is parked when its error is final or it has failed often enough; it blocks nobody.
+--   {"projection", "max_attempts", "rows": [{kind, id, number, error, code?, final, revision?, version?, tokens?}, …]} -> {"failed": n, "parked": n}
+--   `revision` and `version` are what the worker saw of the subject: as long as that has not changed, no later event releases the row.
+create or replace function public.memory_fail_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  result jsonb;
+begin
+  with failed as (
+    update memory.ledger l
+    set attempts = l.attempts + 1, last_error = left(r.error, 2000), error_code = left(r.code, 100),
+        first_failed_at = case when l.attempts = 0 then clock_timestamp() else coalesce(l.first_failed_at, clock_timestamp()) end,
+        last_failed_at = clock_timestamp(), dropped_at = null,
+        tokens_spent = case when l.attempts = 0 then 0 else l.tokens_spent end + coalesce(r.tokens, 0),
+        failed_seen = case when l.projection = 'graph' then r.revision else r.version end,
+        -- Jitter: rows that failed together are not all tried again at one moment.
+        retry_at = clock_timestamp() + make_interval(secs => least(2 ^ least(l.attempts, 10), 300) * (0.75 + random() / 2)),
+        parked_at = case when r.final or l.attempts + 1 >= (p ->> 'max_attempts')::integer then clock_timestamp() end
+    from jsonb_to_recordset(p -> 'rows')
+      r(kind text, id text, number bigint, error text, code text, final boolean, revision integer, version integer, tokens bigint)
+    where l.projection = p ->> 'projection' and l.kind = r.kind and l.id = r.id and l.owed_number = r.number
+    returning l.parked_at
+  )
+  select jsonb_build_object('failed', count(*), 'parked', count(parked_at)) into result from failed;
+  return result;
+end $$;
+
+-- Parked rows, the longest owed first.
+--   {"projection"?, "letters"?: [[projection, kind, id], …], "id"?, "limit", "after"?: owed number} -> {"letters": [{…}, …], "next": owed number|null}
+create or replace function public.memory_dead_letters_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  result jsonb;
+begin
+  with page as (
+    select l.* from memory.ledger l
+    where l.parked_at is not null and l.owed_number > coalesce((p ->> 'after')::bigint, 0)
+      and (p ->> 'projection' is null or l.projection = p ->> 'projection')
+      and (p ->> 'id' is null or l.id = p ->> 'id')
+      and (p -> 'letters' is null or (l.projection, l.kind, l.id) in (select x ->> 0, x ->> 1, x ->> 2 from jsonb_array_elements(p -> 'letters') x))
+    order by l.owed_number limit (p ->> 'limit')::integer
+  )
+  select jsonb_build_object(
+    'letters', coalesce(jsonb_agg(jsonb_build_object(
+        'projection', l.projection, 'kind', l.kind, 'id', l.id, 'namespace', coalesce(m.namespace, e.namespace, r.namespace),
+        'code', coalesce(l.error_code, 'failed'), 'reason', l.last_error, 'attempts', l.attempts, 'tokens_spent', l.tokens_spent,
+        'first_failed_at', coalesce(l.first_failed_at, l.parked_at), 'last_failed_at', coalesce(l.last_failed_at, l.parked_at),
+        'owed_since', l.owed_since, 'parked_at', l.parked_at, 'dropped_at', l.dropped_at) order by l.owed_number), '[]'),
+    'next', case when count(*) = (p ->> 'limit')::integer then max(l.owed_number) end)
+  into result
+  from page l
+  left join memory.memories m on l.kind = 'memory' and m.id = memory.as_uuid(l.id)
+  left join memory.entities e on l.kind = 'entity' and e.id = memory.as_uuid(l.id)
+  left join memory.relations r on l.kind = 'relation' and r.id = memory.as_uuid(l.id);
+  return result;
+end $$;
+
+-- Releases parked rows: they are tried again. Those named, dropped ones included; or a page of all that nobody dropped.
+--   {"letters": [[projection, kind, id], …]} | {"projection"?, "limit"}, and "accept_empty"?: let an extraction that finds nothing replace
+--   what the same text gave before -> {"retried": n, "touched": [[kind, id], …]}
+create or replace function public.memory_retry_dead_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  result jsonb;
+begin
+  with chosen as (
+    select l.projection, l.kind, l.id from memory.ledger l
+    where l.parked_at is not null
+      and case when p -> 'letters' is null
+        then l.dropped_at is null and (p ->> 'projection' is null or l.projection = p ->> 'projection')
+        else (l.projection, l.kind, l.id) in (select x ->> 0, x ->> 1, x ->> 2 from jsonb_array_elements(p -> 'letters') x) end
+    order by l.owed_number limit (p ->> 'limit')::integer
+  ), released as (
+    update memory.ledger l
+    set attempts = 0, retry_at = null, last_error = null, parked_at = null, dropped_at = null,
+        hint = case when (p ->> 'accept_empty')::boolean and l.projection = 'entities'
+          then coalesce(l.hint, '{}') || '{"accept_empty": true}' else l.hint end
+    from chosen c
+    where l.projection = c.projection and l.kind = c.kind and l.id = c.id and l.parked_at is not null
+    returning l.kind, l.id
+  )
+  select jsonb_build_object('retried', count(*), 'touched', coalesce(jsonb_agg(distinct jsonb_build_array(kind, id)), '[]')) into result from released;
+  return result;
+end $$;
+
+-- Gives up parked debts knowingly. They stay parked and named by audits; nothing but a change, a retry or a rebuild takes them up again.
+--   {"letters": [[projection, kind, id], …]} -> {"dropped": n}
+create or replace function public.memory_drop_dead_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  n integer;
+begin
+  update memory.ledger l set dropped_at = coalesce(l.dropped_at, clock_timestamp())
+  from (select distinct x ->> 0 as projection, x ->> 1 as kind, x ->> 2 as id from jsonb_array_elements(input::jsonb -> 'letters') x) c
+  where l.projection = c.projection and l.kind = c.kind and l.id = c.id and l.parked_at is not null;
+  get diagnostics n = row_count;
+  return jsonb_build_object('dropped', n);
+end $$;
+
+-- Parks entries of the stream that could not be read; an entry that comes again is parked once.
+--   {"projection", "events": [{entry, payload, problem}, …]} -> {"parked": n}
+create or replace function public.memory_park_events_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  n integer;
+begin
+  insert into memory.dead_events (projection, entry, payload, problem)
+  select input::jsonb ->> 'projection', e.entry, e.payload, left(e.problem, 2000)
+  from jsonb_to_recordset(input::jsonb -> 'events') e(entry text, payload text, problem text)
+  on conflict do nothing;
+  get diagnostics n = row_count;
+  return jsonb_build_object('parked', n);
+end $$;
+
+-- Parked entries of the stream, oldest first.
+--   {"projection"?, "ids"?: [n, …], "limit", "after"?: id} -> {"events": [{id, projection, entry, payload, problem, at}, …], "next": id|null}
+create or replace function public.memory_dead_events_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  result jsonb;
+begin
+  select jsonb_build_object('events', coalesce(jsonb_agg(to_jsonb(e) order by e.id), '[]'),
+    'next', case when count(*) = (p ->> 'limit')::integer then max(e.id) end)
+  into result
+  from (
+    select * from memory.dead_events d
+    where d.id > coalesce((p ->> 'after')::bigint, 0) and (p ->> 'projection' is null or d.projection = p ->> 'projection')
+      and (p -> 'ids' is null or d.id in (select i::bigint from jsonb_array_elements_text(p -> 'ids') i))
+    order by d.id limit (p ->> 'limit')::integer
+  ) e;
+  return result;
+end $$;
+
+-- Deletes parked entries: nothing hangs on them, because what they may have named is owed in the ledger.  {"ids": [n, …]} -> {"dropped": n}
+create or replace function public.memory_drop_events_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  n integer;
+begin
+  delete from memory.dead_events where id in (select i::bigint from jsonb_array_elements_text(input::jsonb -> 'ids') i);
+  get diagnostics n = row_count;
+  return jsonb_build_object('dropped', n);
+end $$;
 
 -- Embeddings: generations, storing, folding into the vector index.
 
@@ -434,18 +820,19 @@ begin
   with gone as (
     update memory.relations r
     set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null
-    where r.id = any (p_relations) and r.deleted_at is null and not exists (select from memory.statements s where s.relation_id = r.id)
+    where r.id = any (p_relations) and r.deleted_at is null and r.adopted_at is null and not exists (select from memory.statements s where s.relation_id = r.id)
     returning r.id
   )
   select coalesce(array_agg(id), '{}') into gone_relations from gone;
   with gone as (
     update memory.entities e
-    set revision = e.revision + 1, deleted_at = clock_timestamp(), name = null, name_key = null, type = null
+    set revision = e.revision + 1, deleted_at = clock_timestamp(), name = null, name_key = null, type = null, aliases = '{}', summary = null, curated = '{}'
     where e.id = any (p_entities) and e.deleted_at is null and not exists (select from memory.mentions m where m.entity_id = e.id)
     returning e.id
   )
   select coalesce(array_agg(id), '{}') into gone_entities from gone;
   if cardinality(gone_entities) > 0 then
+    gone_relations := gone_relations || memory.drop_curated(gone_entities);
     delete from memory.embeddings where kind = 'entity' and id = any (gone_entities);
     update memory.ledger l
     set owed_number = null, owed_since = null, settled_revision = e.revision, settled_version = e.revision, settled_at = clock_timestamp(),
@@ -480,6 +867,7 @@ declare
   changed_memories uuid[];
   removed jsonb;
 begin
+  p_rows := memory.resolve_names(p_rows);
   select array_agg((r ->> 'memory')::uuid) into memory_ids from jsonb_array_elements(p_rows) r;
 
   -- 1. Entities named, also those named only by a relation. Inserting in hash order keeps two writers from deadlock.
@@ -520,10 +908,10 @@ begin
     order by 1, (e ->> 'type' = 'thing')
   ), renewed as (
     update memory.entities n
-    set name = coalesce(n.name, w.name), name_key = w.key, deleted_at = null, revision = n.revision + 1,
-        type = case when n.type is null or n.type = 'thing' then w.type else n.type end
+    set name = coalesce(n.name, w.name), name_key = coalesce(n.name_key, w.key), deleted_at = null, revision = n.revision + 1,
+        type = case when n.type is null or (n.type = 'thing' and 'type' <> all (n.curated)) then w.type else n.type end
     from named w
-    where n.name_hash = w.name_hash and (n.deleted_at is not null or (n.type = 'thing' and w.type <> 'thing'))
+    where n.name_hash = w.name_hash and (n.deleted_at is not null or (n.type = 'thing' and w.type <> 'thing' and 'type' <> all (n.curated)))
     returning n.id
   )
   select coalesce(array_agg(id), '{}') into renewed_entities from renewed;
@@ -548,7 +936,11 @@ begin
     where s.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'source_key')
       and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
   ) w
-  join memory.relations n on n.name_hash = w.name_hash;
+  join memory.relations n on n.name_hash = w.name_hash
+  where is_given or not exists (select from memory.retractions t where t.relation_id = n.id);
+  if is_given then
+    delete from memory.retractions where relation_id = any (said_relation);
+  end if;
 
   select coalesce(array_agg(id), '{}') into touched_relations
   from (
@@ -568,7 +960,7 @@ begin
         and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
     ), renewed as (
       update memory.relations n set predicate = w.predicate, deleted_at = null, revision = n.revision + 1
-      from named w where n.name_hash = w.name_hash and n.deleted_at is not null
+      from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_relation)
       returning n.id
     )
     select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
@@ -668,23 +1060,37 @@ begin
   return memory.drop_unsupported(entity_ids, relation_ids);
 end $$;
 
--- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused.
---   {"rows": [{id, number, version, entities, relations}]} -> {"stored": n, "superseded": n, "touched": [[kind, id], …]}
+-- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused. One that is
+-- empty, where the very same text gave links before, changes and settles nothing: it is named in `emptied`. Unless that is accepted,
+-- for all by `accept_empty` or for one by its hint (`memory_retry_dead_v1`).
+--   {"rows": [{id, number, version, entities, relations}], "accept_empty"?} -> {"stored": n, "superseded": n, "emptied": [id, …], "touched": [[kind, id], …]}
 create or replace function public.memory_store_links_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
   p jsonb := input::jsonb;
   accepted jsonb;
+  emptied uuid[] := '{}';
   paid integer;
   touched jsonb := '[]';
 begin
   perform id from memory.memories where id in (select (r ->> 'id')::uuid from jsonb_array_elements(p -> 'rows') r) order by id for update;
+  if not coalesce((p ->> 'accept_empty')::boolean, false) then
+    emptied := array(
+      select m.id
+      from jsonb_array_elements(p -> 'rows') r
+      join memory.memories m on m.id = (r ->> 'id')::uuid and m.deleted_at is null and m.version = (r ->> 'version')::integer
+      join memory.ledger l on l.projection = 'entities' and l.kind = 'memory' and l.id = r ->> 'id' and l.settled_version = m.version
+      where jsonb_array_length(r -> 'entities') = 0 and jsonb_array_length(r -> 'relations') = 0
+        and not coalesce((l.hint ->> 'accept_empty')::boolean, false)
+        and (exists (select from memory.mentions n where n.memory_id = m.id and n.extracted)
+          or exists (select from memory.statements s where s.memory_id = m.id and s.extracted)));
+  end if;
   select coalesce(jsonb_agg(jsonb_build_object(
       'memory', m.id, 'namespace', m.namespace, 'version', m.version, 'valid_from', m.created_at,
       'entities', r -> 'entities', 'relations', r -> 'relations')), '[]')
   into accepted
   from jsonb_array_elements(p -> 'rows') r join memory.memories m on m.id = (r ->> 'id')::uuid
-  where m.deleted_at is null and m.version = (r ->> 'version')::integer;
+  where m.deleted_at is null and m.version = (r ->> 'version')::integer and m.id <> all (emptied);
   if jsonb_array_length(accepted) > 0 then
     touched := memory.store_links(accepted, 'extracted', true);
   end if;
@@ -695,10 +1101,12 @@ begin
     from jsonb_array_elements(p -> 'rows') r left join memory.memories m on m.id = (r ->> 'id')::uuid
     where l.projection = 'entities' and l.kind = 'memory' and l.id = r ->> 'id' and l.owed_number = (r ->> 'number')::bigint
       and (m.id is null or m.deleted_at is not null or m.version = (r ->> 'version')::integer)
+      and (m.id is null or m.id <> all (emptied))
     returning 1
   )
   select count(*) into paid from paid_rows;
-  return jsonb_build_object('stored', paid, 'superseded', jsonb_array_length(p -> 'rows') - paid, 'touched', touched);
+  return jsonb_build_object('stored', paid, 'superseded', jsonb_array_length(p -> 'rows') - paid - cardinality(emptied),
+    'emptied', to_jsonb(emptied), 'touched', touched);
 end $$;
 
 -- The live entity with this name, else the names nearest to it (by trigram-free means: same beginning, then nearest vector).
@@ -714,7 +1122,7 @@ begin
     perform memory.raise_error(404, 'namespace_unknown', 'There is no namespace of this name; the first save creates one.', jsonb_build_object('namespace', p ->> 'namespace'));
   end if;
   select jsonb_build_object('id', id, 'name', name, 'type', type) into found_entity
-  from memory.entities where name_hash = memory.keyed_hash('entity', p ->> 'namespace', p ->> 'key') and deleted_at is null;
+  from memory.entities where id = memory.entity_named(p ->> 'namespace', p ->> 'key') and deleted_at is null;
   if found_entity is null then
     select coalesce(jsonb_agg(name), '[]') into near from (
       select e.name from memory.entities e
@@ -732,6 +1140,89 @@ begin
     end if;
   end if;
   return jsonb_build_object('entity', found_entity, 'suggestions', near);
+end $$;
+
+-- What is known of one row: the record, what hangs on it here, the ledger, its attempts, the verdict that named it last.
+
+-- Notes what became of a row that failed: each failure, and the settlement that ends them. Whoever fails or settles a row, the ledger
+-- notices by itself; rows that never fail cost the comparison of two numbers. Ten attempts a row are kept.
+create or replace function memory.note_attempt() returns trigger
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+begin
+  insert into memory.attempts (projection, kind, id, outcome, attempt, error)
+  values (new.projection, new.kind, new.id,
+    case when new.attempts <= old.attempts then 'settled' when new.parked_at is not null then 'parked' else 'failed' end,
+    greatest(new.attempts, old.attempts), case when new.attempts > old.attempts then new.last_error end);
+  delete from memory.attempts a
+  where a.projection = new.projection and a.kind = new.kind and a.id = new.id and a.n <= (
+    select o.n from memory.attempts o where o.projection = new.projection and o.kind = new.kind and o.id = new.id order by o.n desc offset 10 limit 1);
+  return null;
+end $$;
+create or replace trigger ledger_attempts after update of attempts on memory.ledger for each row
+  when (new.attempts > old.attempts or (old.attempts > 0 and old.owed_number is not null and new.owed_number is null)) execute function memory.note_attempt();
+
+-- Everything about one id, of whatever kind; the text only where it is asked for. An id that nobody knows has kind `unknown` and nothing.
+--   {"id", "text"?: false} -> {kind, record|null, versions, links, embeddings, passages, ledger, attempts, verdict|null}
+create or replace function public.memory_explain_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  p_id uuid := memory.as_uuid(p ->> 'id');
+  shown boolean := coalesce((p ->> 'text')::boolean, false);
+  m memory.memories;
+  e memory.entities;
+  r memory.relations;
+  p_kind text := 'unknown';
+  row_now jsonb;
+  versions jsonb := '[]';
+  links jsonb := '{}';
+  named jsonb;
+begin
+  select * into m from memory.memories where id = p_id;
+  select * into e from memory.entities where id = p_id;
+  select * into r from memory.relations where id = p_id;
+  if m.id is not null then
+    p_kind := 'memory';
+    row_now := jsonb_build_object('namespace', m.namespace, 'version', m.version, 'revision', m.revision, 'operation', m.operation,
+      'created_at', m.created_at, 'updated_at', m.updated_at, 'expires_at', m.expires_at, 'deleted_at', m.deleted_at,
+      'dh', (m.digest >> 32) & 4294967295, 'dl', m.digest & 4294967295, 'bucket', m.bucket, 'leaf', m.leaf)
+      || case when shown then jsonb_build_object('text', m.text, 'key', m.key) else '{}' end;
+    select coalesce(jsonb_agg(jsonb_build_object('version', h.version, 'revision', h.revision, 'operation', h.operation, 'at', h.at) order by h.version), '[]')
+    into versions from (select * from memory.history where memory_id = p_id order by version desc limit 20) h;
+    links := jsonb_build_object('mentions', (select count(*) from memory.mentions where memory_id = p_id), 'statements', (select count(*) from memory.statements where memory_id = p_id));
+  elsif e.id is not null then
+    p_kind := 'entity';
+    row_now := jsonb_build_object('namespace', e.namespace, 'version', e.revision, 'revision', e.revision, 'type', e.type, 'created_at', e.created_at,
+      'updated_at', e.updated_at, 'deleted_at', e.deleted_at, 'dh', (e.digest >> 32) & 4294967295, 'dl', e.digest & 4294967295, 'bucket', e.bucket, 'leaf', e.leaf)
+      || case when shown then jsonb_build_object('name', e.name) else '{}' end;
+    links := jsonb_build_object('mentions', (select count(*) from memory.mentions where entity_id = p_id));
+  elsif r.id is not null then
+    p_kind := 'relation';
+    row_now := jsonb_build_object('namespace', r.namespace, 'version', r.revision, 'revision', r.revision, 'source', r.source_id, 'target', r.target_id,
+      'created_at', r.created_at, 'updated_at', r.updated_at, 'deleted_at', r.deleted_at, 'dh', (r.digest >> 32) & 4294967295, 'dl', r.digest & 4294967295,
+      'bucket', r.bucket, 'leaf', r.leaf) || case when shown then jsonb_build_object('predicate', r.predicate) else '{}' end;
+    links := jsonb_build_object('statements', (select count(*) from memory.statements where relation_id = p_id));
+  end if;
+  select jsonb_build_object('at', v.at, 'mode', v.mode, 'verdict', v.id, 'findings', x.found) into named
+  from memory.verdicts v, lateral (
+    select jsonb_agg(f) as found from jsonb_array_elements(v.findings) f
+    where f ->> 'id' in (p ->> 'id') or f ->> 'id' like (p ->> 'id') || '#%' or f -> 'hint' ->> 'owner' = p ->> 'id'
+      or (f ->> 'subject' = 'mention' and f -> 'hint' ->> 'source' = p ->> 'id')
+  ) x
+  where x.found is not null and v.id > (select max(id) - 100 from memory.verdicts) order by v.id desc limit 1;
+  return jsonb_build_object('kind', p_kind, 'record', row_now, 'versions', versions, 'links', links, 'verdict', named,
+    'embeddings', (select coalesce(jsonb_agg(jsonb_build_object('passage', b.passage, 'version', b.version, 'generation', b.generation,
+        'dimensions', vector_dims(b.v), 'indexed', b.indexed) order by b.generation, b.passage), '[]') from memory.embeddings b where b.id = p_id),
+    'passages', (select coalesce(jsonb_agg(jsonb_build_object('ordinal', q.ordinal, 'version', q.version, 'characters', length(q.text)) order by q.ordinal), '[]')
+      from memory.passages q where q.memory_id = p_id),
+    'ledger', (select coalesce(jsonb_agg(jsonb_build_object('projection', l.projection, 'kind', l.kind, 'owed_number', l.owed_number, 'owed_since', l.owed_since,
+        'settled_revision', l.settled_revision, 'settled_version', l.settled_version, 'settled_marker', l.settled_marker, 'settled_at', l.settled_at,
+        'attempts', l.attempts, 'retry_at', l.retry_at, 'last_error', l.last_error, 'parked_at', l.parked_at, 'forced', l.forced) order by l.projection), '[]')
+      from memory.ledger l where l.projection = any (array['entities', 'embeddings', 'graph']) and l.kind = any (array['memory', 'entity', 'relation']) and l.id = p ->> 'id'),
+    'attempts', (select coalesce(jsonb_agg(jsonb_build_object('at', a.at, 'projection', a.projection, 'outcome', a.outcome, 'attempt', a.attempt, 'error', a.error) order by a.n), '[]')
+      from (select * from memory.attempts t where t.projection = any (array['entities', 'embeddings', 'graph'])
+        and t.kind = any (array['memory', 'entity', 'relation']) and t.id = p ->> 'id' order by n desc limit 10) a),
+    'newest_verdict', (select jsonb_build_object('at', v.at, 'mode', v.mode, 'clean', v.clean) from memory.verdicts v order by v.id desc limit 1));
 end $$;
 
 -- Memories: save, update, forget, read. Every write is one transaction with the debts it makes.
@@ -764,6 +1255,11 @@ begin
       and exists (select from memory.ledger l where l.projection = 'embeddings' and l.kind = 'memory' and l.id = p_memory.id::text and l.owed_number is null);
     update memory.ledger set settled_version = p_memory.version
     where projection in ('embeddings', 'entities') and kind = 'memory' and id = p_memory.id::text and owed_number is null;
+    -- The text is what they hang on: where it failed, or gave what it gave, it would again.
+    update memory.ledger set failed_seen = p_memory.version
+    where projection in ('embeddings', 'entities') and kind = 'memory' and id = p_memory.id::text and attempts > 0 and failed_seen = p_memory.version - 1;
+    update memory.ledger set settled_version = p_memory.version
+    where projection = 'entities' and kind = 'memory' and id = p_memory.id::text and settled_version = p_memory.version - 1;
     perform memory.owe(projection, 'memory', array[p_memory.id])
     from memory.ledger where projection in ('embeddings', 'entities') and kind = 'memory' and id = p_memory.id::text and owed_number is not null;
   else
@@ -1053,7 +1549,7 @@ declare
 begin
   if p ? 'ids' then
     select array_agg(i::uuid) into ids from jsonb_array_elements_text(p -> 'ids') i;
-    select i into missing from unnest(ids) i where not exists (select from memory.memories where id = i) limit 1;
+    select i into missing from unnest(ids) with ordinality u(i, n) where not exists (select from memory.memories where id = i) order by n limit 1;
     if missing is not null then
       perform memory.raise_error(404, 'memory_unknown', 'There is no memory with this id.', jsonb_build_object('id', missing));
     end if;
@@ -1166,6 +1662,307 @@ create or replace function public.memory_namespaces_v1(input text) returns jsonb
 language sql stable security definer set search_path = memory, extensions, public, pg_temp as $$
   select coalesce(jsonb_agg(name order by name), '[]') from memory.namespaces
 $$;
+
+-- Repair by plan, and outside edits that become part of the record. A row is owed, or an edit adopted, only while the record shows
+-- what the plan saw; that is checked under the rows' locks, in the transaction that owes. Locks in the order of `entities.sql`.
+
+-- Raises unless the plan was made for this record.
+create or replace function memory.same_record(p_identity text) returns void language plpgsql stable as $$
+begin
+  if p_identity is distinct from (select value from memory.settings where name = 'identity') then
+    perform memory.raise_error(409, 'plan_foreign', 'This plan was made for another record: nothing was done. Make one here, with `memory-pipelines repair --plan`.');
+  end if;
+end $$;
+
+-- The present numbers of subjects, `[[projection, kind, id], …]` in order; `known` false where the record has never had one.
+create or replace function memory.subject_states(p_rows jsonb)
+returns table (n bigint, projection text, kind text, id text, known boolean, revision integer, version integer, deleted boolean, namespace text, characters bigint)
+language sql stable as $$
+  select r.n, r.row ->> 0, r.row ->> 1, r.row ->> 2, coalesce(m.id, e.id, x.id) is not null, coalesce(m.revision, e.revision, x.revision),
+    coalesce(m.version, e.revision, x.revision), coalesce(m.deleted_at, e.deleted_at, x.deleted_at) is not null, coalesce(m.namespace, e.namespace, x.namespace),
+    case when r.row ->> 0 = 'entities' then length(m.text)
+         when r.row ->> 0 = 'embeddings' and e.id is not null then length(e.name)
+         when r.row ->> 0 = 'embeddings' then coalesce((select sum(length(q.text)) from memory.passages q where q.memory_id = m.id), length(m.text)) end
+  from jsonb_array_elements(p_rows) with ordinality r(row, n)
+  left join memory.memories m on r.row ->> 1 = 'memory' and m.id = memory.as_uuid(r.row ->> 2)
+  left join memory.entities e on r.row ->> 1 = 'entity' and e.id = memory.as_uuid(r.row ->> 2)
+  left join memory.relations x on r.row ->> 1 = 'relation' and x.id = memory.as_uuid(r.row ->> 2)
+$$;
+
+-- What a plan notes of each row: the record's numbers, the ledger's, and how many characters a model would be given. No text.
+--   {"rows": [[projection, kind, id], …]} -> {"identity", "at", "rows": [{known, revision, version, deleted, namespace, characters, number, parked,
+--     settled_at, settled_revision, error}, …]} in the order given
+create or replace function public.memory_repair_look_v1(input text) returns jsonb
+language sql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+  select jsonb_build_object('identity', (select value from memory.settings where name = 'identity'), 'at', clock_timestamp(), 'rows', coalesce((
+    select jsonb_agg(jsonb_build_object('known', s.known, 'revision', s.revision, 'version', s.version, 'deleted', s.deleted, 'namespace', s.namespace,
+      'characters', coalesce(s.characters, 0), 'number', l.owed_number, 'parked', l.parked_at is not null, 'settled_at', l.settled_at,
+      'settled_revision', l.settled_revision, 'error', l.last_error) order by s.n)
+    from memory.subject_states(input::jsonb -> 'rows') s
+    left join memory.ledger l on l.projection = s.projection and l.kind = s.kind and l.id = s.id), '[]'))
+$$;
+
+-- Owes the rows of a plan, each only while the record shows the numbers that the plan saw. A row that was settled since is done
+-- already, so that applying a plan twice costs nothing. `unledger` deletes a ledger row whose subject the record never had.
+--   {"identity", "rows": [{action: owe|unledger, projection, kind, id, revision|null, version|null, settled_at|null, number|null, forced?, hint?}, …]}
+--   -> {"rows": [owed|unledgered|settled|refused, …]} in the order given
+create or replace function public.memory_repair_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  asked jsonb;
+  outcomes text[];
+begin
+  perform memory.same_record(p ->> 'identity');
+  select coalesce(jsonb_agg(jsonb_build_array(r ->> 'projection', r ->> 'kind', r ->> 'id') order by n), '[]') into asked
+  from jsonb_array_elements(p -> 'rows') with ordinality x(r, n);
+  perform id from memory.memories where id in (select memory.as_uuid(r ->> 2) from jsonb_array_elements(asked) r where r ->> 1 = 'memory') order by id for share;
+  perform id from memory.entities where id in (select memory.as_uuid(r ->> 2) from jsonb_array_elements(asked) r where r ->> 1 = 'entity') order by id for share;
+  perform id from memory.relations where id in (select memory.as_uuid(r ->> 2) from jsonb_array_elements(asked) r where r ->> 1 = 'relation') order by id for share;
+  with planned as (
+    select x.n, x.r, s.projection, s.kind, s.id,
+      case
+        when s.revision is distinct from (x.r ->> 'revision')::integer or s.version is distinct from (x.r ->> 'version')::integer then 'refused'
+        when x.r ->> 'action' = 'unledger' and s.known then 'refused'
+        when x.r ->> 'action' = 'unledger' and l.id is null then 'settled'
+        when x.r ->> 'action' = 'unledger' and l.owed_number is distinct from (x.r ->> 'number')::bigint then 'refused'
+        when x.r ->> 'action' = 'unledger' then 'unledgered'
+        when l.owed_number is null and l.settled_at is distinct from (x.r ->> 'settled_at')::timestamptz then 'settled'
+        else 'owed'
+      end as outcome
+    from jsonb_array_elements(p -> 'rows') with ordinality x(r, n)
+    join memory.subject_states(asked) s on s.n = x.n
+    left join memory.ledger l on l.projection = s.projection and l.kind = s.kind and l.id = s.id
+  ), owed as (
+    insert into memory.ledger as l (projection, kind, id, owed_number, owed_since, forced, hint)
+    select o.projection, o.kind, o.id, nextval('memory.owings'), clock_timestamp(), (o.r ->> 'forced')::integer, nullif(o.r -> 'hint', 'null')
+    from (select distinct on (projection, kind, id) * from planned where outcome = 'owed' order by projection, kind, id, n) o
+    on conflict (projection, kind, id) do update
+      set owed_number = excluded.owed_number, owed_since = coalesce(l.owed_since, excluded.owed_since), forced = excluded.forced,
+          hint = coalesce(excluded.hint, l.hint), attempts = 0, retry_at = null, last_error = null, parked_at = null
+  ), gone as (
+    delete from memory.ledger l using planned g
+    where g.outcome = 'unledgered' and l.projection = g.projection and l.kind = g.kind and l.id = g.id
+  )
+  select array_agg(outcome order by n) into outcomes from planned;
+  return jsonb_build_object('rows', coalesce(to_jsonb(outcomes), '[]'));
+end $$;
+
+-- Makes outside edits part of the record: new revisions with their origin, owed like any other write, each only while the record shows
+-- what the plan saw and the namespace adopts.
+--   {"identity", "rows": [{change: edit, id, revision, fields: {name?, key?, type?, aliases?, summary?}}
+--                       | {change: add, source, target, source_revision, target_revision, predicate} | {change: remove, id, revision}, …]}
+--   -> {"rows": [{outcome: adopted|held|refused, reason?, id?, revision?}, …], "touched": [[kind, id], …]}; `held` means that the record says so already
+create or replace function public.memory_adopt_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  item jsonb;
+  result jsonb;
+  results jsonb := '[]';
+  touched jsonb := '[]';
+begin
+  perform memory.same_record(p ->> 'identity');
+  perform id from memory.entities
+  where id in (
+    select memory.as_uuid(i) from jsonb_array_elements(p -> 'rows') r, unnest(array[r ->> 'id', r ->> 'source', r ->> 'target']) i
+    where r ->> 'change' in ('edit', 'add')
+  ) order by id for update;
+  perform id from memory.relations
+  where id in (select memory.as_uuid(r ->> 'id') from jsonb_array_elements(p -> 'rows') r where r ->> 'change' = 'remove') order by id for update;
+  for item in select value from jsonb_array_elements(p -> 'rows') loop
+    result := case item ->> 'change' when 'edit' then memory.adopt_edit(item) when 'add' then memory.adopt_added(item) when 'remove' then memory.adopt_removed(item) end;
+    if result is null then
+      perform memory.raise_error(400, 'plan_invalid', 'A change that is adopted is an edit, an addition or a removal.');
+    end if;
+    results := results || jsonb_build_array(result - 'touched');
+    touched := touched || coalesce(result -> 'touched', '[]');
+  end loop;
+  return jsonb_build_object('rows', results, 'touched', touched);
+end $$;
+
+create or replace function memory.refused(p_reason text) returns jsonb language sql immutable as $$
+  select jsonb_build_object('outcome', 'refused', 'reason', p_reason)
+$$;
+
+create or replace function memory.adopts(p_namespace text) returns boolean language sql stable as $$
+  select exists (select from memory.namespaces where name = p_namespace and outside_edits = 'adopt')
+$$;
+
+-- Whether the graph had this revision of a row, and nothing is on its way there: only then is a difference somebody's deed.
+create or replace function memory.shown_at(p_kind text, p_id uuid, p_revision integer) returns boolean language sql stable as $$
+  select exists (select from memory.ledger where projection = 'graph' and kind = p_kind and id = p_id::text and owed_number is null and settled_revision = p_revision)
+$$;
+
+-- Curated fields of an entity, as a person left them in the graph.
+create or replace function memory.adopt_edit(item jsonb) returns jsonb language plpgsql as $$
+declare
+  e memory.entities;
+  f jsonb := item -> 'fields';
+  hash bytea;
+begin
+  select * into e from memory.entities where id = memory.as_uuid(item ->> 'id');
+  if e.id is null or e.deleted_at is not null or e.revision <> (item ->> 'revision')::integer or not memory.shown_at('entity', e.id, e.revision) then
+    return memory.refused('changed');
+  elsif not memory.adopts(e.namespace) then
+    return memory.refused('policy');
+  end if;
+  if f ? 'name' then
+    hash := memory.keyed_hash('entity', e.namespace, f ->> 'key');
+    if exists (select from memory.entities where name_hash = hash and id <> e.id and deleted_at is null)
+      or exists (select from memory.entity_names where name_hash = hash and entity_id <> e.id) then
+      return memory.refused('name_taken');
+    end if;
+    if hash <> e.name_hash then
+      insert into memory.entity_names (name_hash, entity_id, found_as)
+      values (hash, e.id, coalesce((select found_as from memory.entity_names where entity_id = e.id limit 1), e.name_key))
+      on conflict (name_hash) do nothing;
+    end if;
+  end if;
+  update memory.entities
+  set name = coalesce(f ->> 'name', name), name_key = coalesce(f ->> 'key', name_key), type = coalesce(f ->> 'type', type),
+      aliases = case when f ? 'aliases' then array(select jsonb_array_elements_text(f -> 'aliases')) else aliases end,
+      summary = case when f ? 'summary' then f ->> 'summary' else summary end,
+      curated = array(select distinct c from unnest(curated || array(select jsonb_object_keys(f - 'key'))) c order by c), revision = revision + 1
+  where id = e.id;
+  insert into memory.adoptions (change, kind, subject, revision, entities, before)
+  values ('edit', 'entity', e.id, e.revision + 1, array[e.id],
+    (select jsonb_object_agg(k, to_jsonb(e) -> k) from jsonb_object_keys(f - 'key') k));
+  perform memory.owe('graph', 'entity', array[e.id]);
+  perform memory.owe('embeddings', 'entity', array[e.id]);
+  return jsonb_build_object('outcome', 'adopted', 'id', e.id, 'revision', e.revision + 1, 'touched', memory.refs('entity', array[e.id]));
+end $$;
+
+-- A relation that a person drew between two entities of the record.
+create or replace function memory.adopt_added(item jsonb) returns jsonb language plpgsql as $$
+declare
+  s memory.entities;
+  t memory.entities;
+  x memory.relations;
+  hash bytea;
+begin
+  select * into s from memory.entities where id = memory.as_uuid(item ->> 'source') and deleted_at is null;
+  select * into t from memory.entities where id = memory.as_uuid(item ->> 'target') and deleted_at is null;
+  if s.id is null or t.id is null or s.namespace <> t.namespace
+    or s.revision <> (item ->> 'source_revision')::integer or t.revision <> (item ->> 'target_revision')::integer then
+    return memory.refused('changed');
+  elsif not memory.adopts(s.namespace) then
+    return memory.refused('policy');
+  end if;
+  hash := memory.keyed_hash('relation', s.id::text, item ->> 'predicate', t.id::text);
+  insert into memory.relations as r (namespace, source_id, predicate, target_id, name_hash, adopted_at)
+  values (s.namespace, s.id, item ->> 'predicate', t.id, hash, clock_timestamp()) on conflict (name_hash) do nothing
+  returning r.* into x;
+  if x.id is null then
+    select * into x from memory.relations where name_hash = hash for update;
+    if x.deleted_at is null then
+      return jsonb_build_object('outcome', 'held', 'id', x.id, 'revision', x.revision);
+    end if;
+    update memory.relations set predicate = item ->> 'predicate', deleted_at = null, adopted_at = clock_timestamp(), revision = revision + 1
+    where id = x.id returning * into x;
+  end if;
+  delete from memory.retractions where relation_id = x.id;
+  insert into memory.adoptions (change, kind, subject, revision, entities) values ('add', 'relation', x.id, x.revision, array[s.id, t.id]);
+  perform memory.owe('graph', 'relation', array[x.id]);
+  return jsonb_build_object('outcome', 'adopted', 'id', x.id, 'revision', x.revision, 'touched', memory.refs('relation', array[x.id]));
+end $$;
+
+-- A relation that a person took away: it loses every support that it has.
+create or replace function memory.adopt_removed(item jsonb) returns jsonb language plpgsql as $$
+declare
+  x memory.relations;
+begin
+  select * into x from memory.relations where id = memory.as_uuid(item ->> 'id');
+  if x.id is null or x.deleted_at is not null or x.revision <> (item ->> 'revision')::integer or not memory.shown_at('relation', x.id, x.revision) then
+    return memory.refused('changed');
+  elsif not memory.adopts(x.namespace) then
+    return memory.refused('policy');
+  end if;
+  insert into memory.adoptions (change, kind, subject, revision, entities, before)
+  values ('remove', 'relation', x.id, x.revision + 1, array[x.source_id, x.target_id], jsonb_build_object('predicate', x.predicate,
+    'memories', (select coalesce(jsonb_agg(jsonb_build_array(memory_id, given, extracted) order by memory_id), '[]') from memory.statements where relation_id = x.id)));
+  delete from memory.statements where relation_id = x.id;
+  insert into memory.retractions (relation_id) values (x.id) on conflict (relation_id) do update set at = excluded.at;
+  update memory.relations set revision = revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null where id = x.id;
+  perform memory.owe('graph', 'relation', array[x.id]);
+  return jsonb_build_object('outcome', 'adopted', 'id', x.id, 'revision', x.revision + 1, 'touched', memory.refs('relation', array[x.id]));
+end $$;
+
+-- Entities are being deleted: nothing that a person wrote of them stays, and no relation that was drawn to one by hand.
+-- Returns the relations that go with them.
+create or replace function memory.drop_curated(p_entities uuid[]) returns uuid[] language plpgsql as $$
+declare
+  gone uuid[];
+begin
+  delete from memory.entity_names where entity_id = any (p_entities);
+  update memory.adoptions set before = null where entities && p_entities and before is not null;
+  with dropped as (
+    update memory.relations r set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null
+    where r.adopted_at is not null and (r.source_id = any (p_entities) or r.target_id = any (p_entities))
+      and not exists (select from memory.statements s where s.relation_id = r.id)
+    returning r.id
+  )
+  select coalesce(array_agg(id), '{}') into gone from dropped;
+  return gone;
+end $$;
+
+-- Links in which an entity that a person has renamed is named as it was found, whichever of its names the text uses.
+create or replace function memory.resolve_names(p_rows jsonb) returns jsonb language plpgsql stable as $$
+declare
+  renamed jsonb;
+begin
+  if not exists (select from memory.entity_names) then
+    return p_rows;
+  end if;
+  select jsonb_object_agg(w.namespace || e'\x1f' || w.key, n.found_as) into renamed
+  from (
+    select distinct r ->> 'namespace' as namespace, e ->> 'key' as key from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
+  ) w
+  join memory.entity_names n on n.name_hash = memory.keyed_hash('entity', w.namespace, w.key);
+  if renamed is null then
+    return p_rows;
+  end if;
+  return (
+    select jsonb_agg(r || jsonb_build_object(
+      'entities', (
+        select coalesce(jsonb_agg(e || jsonb_build_object('key', coalesce(renamed ->> (space || (e ->> 'key')), e ->> 'key')) order by i), '[]')
+        from jsonb_array_elements(r -> 'entities') with ordinality y(e, i)),
+      'relations', (
+        select coalesce(jsonb_agg(x || jsonb_build_object('source_key', source, 'target_key', target) order by i), '[]')
+        from jsonb_array_elements(r -> 'relations') with ordinality y(x, i),
+          lateral (select coalesce(renamed ->> (space || (x ->> 'source_key')), x ->> 'source_key') as source,
+                          coalesce(renamed ->> (space || (x ->> 'target_key')), x ->> 'target_key') as target) k
+        where source <> target or x ->> 'source_key' = x ->> 'target_key')  -- two names of one entity are no relation
+      ) order by n)
+    from jsonb_array_elements(p_rows) with ordinality z(r, n), lateral (select (r ->> 'namespace') || e'\x1f' as space) q
+  );
+end $$;
+
+-- Which entity a name means, alive or not.
+create or replace function memory.entity_named(p_namespace text, p_key text) returns uuid language sql stable as $$
+  select coalesce((select n.entity_id from memory.entity_names n where n.name_hash = h), (select e.id from memory.entities e where e.name_hash = h))
+  from memory.keyed_hash('entity', p_namespace, p_key) h
+$$;
+
+-- What becomes of outside edits, of every namespace.  {} -> [{namespace, outside_edits}, …]
+create or replace function public.memory_policies_v1(input text) returns jsonb
+language sql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+  select coalesce(jsonb_agg(jsonb_build_object('namespace', name, 'outside_edits', outside_edits) order by name), '[]') from memory.namespaces
+$$;
+
+-- Says what becomes of outside edits.  {"namespace", "outside_edits": record-wins|adopt} -> {namespace, outside_edits}
+create or replace function public.memory_set_policy_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+begin
+  perform memory.known_namespace(p ->> 'namespace');
+  if p ->> 'outside_edits' is null or p ->> 'outside_edits' not in ('record-wins', 'adopt') then
+    perform memory.raise_error(400, 'policy_unknown', 'A policy is `record-wins` or `adopt`.');
+  end if;
+  update memory.namespaces set outside_edits = p ->> 'outside_edits' where name = p ->> 'namespace';
+  return jsonb_build_object('namespace', p ->> 'namespace', 'outside_edits', p ->> 'outside_edits');
+end $$;
 
 -- Search: vectors and full text, each ranked on its own, fused by reciprocal rank.
 
@@ -1348,7 +2145,8 @@ declare
   result jsonb;
 begin
   with owed as (
-    select projection, count(*) filter (where parked_at is null) as owed, count(*) filter (where parked_at is not null) as parked,
+    select projection, count(*) filter (where parked_at is null) as owed, count(*) filter (where parked_at is not null and dropped_at is null) as parked,
+      count(*) filter (where parked_at is not null and dropped_at is not null) as dropped,
       count(*) filter (where parked_at is null and (retry_at is null or retry_at <= now())) as ready,
       extract(epoch from clock_timestamp() - min(owed_since) filter (where parked_at is null)) as oldest,
       min(owed_number) filter (where parked_at is null and (retry_at is null or retry_at <= now())) as first_ready
@@ -1356,10 +2154,10 @@ begin
   )
   select jsonb_build_object(
     'projections', (
-      select jsonb_object_agg(p, jsonb_build_object('owed', coalesce(o.owed, 0), 'ready', coalesce(o.ready, 0), 'parked', coalesce(o.parked, 0), 'oldest_owed_seconds', o.oldest, 'first_ready', o.first_ready,
+      select jsonb_object_agg(p, jsonb_build_object('owed', coalesce(o.owed, 0), 'ready', coalesce(o.ready, 0), 'parked', coalesce(o.parked, 0), 'dropped', coalesce(o.dropped, 0), 'oldest_owed_seconds', o.oldest, 'first_ready', o.first_ready,
         'draining', exists (select from memory.heartbeats h where h.projection = p and h.holder is not null and h.lease_until > clock_timestamp())))
       from unnest(array['entities', 'embeddings', 'graph']) p left join owed o on o.projection = p),
-    'newest_number', (select last_value from memory.owings), 'settled_marker', (select settled_marker from memory.graph_state))
+    'dead_events', (select count(*) from memory.dead_events), 'newest_number', (select last_value from memory.owings), 'settled_marker', (select settled_marker from memory.graph_state))
   into result;
   return result;
 end $$;
@@ -1412,7 +2210,7 @@ begin
   end case;
 end $$;
 
--- The ledger's protocol: begin, claim, settle, fail, owe again. `embeddings.sql` and `entities.sql` store results of the
+-- The ledger's protocol: begin, claim, settle, owe again; failures are charged in `dead_letters.sql`. `embeddings.sql` and `entities.sql` store results of the
 -- projections that live in this database; the graph's are settled here, after the graph has them durably.
 
 -- Takes the projection for a drain unless another one's heartbeat is fresh.  {"projection", "holder", "lease_seconds"} -> boolean
@@ -1445,10 +2243,13 @@ returns jsonb language sql immutable parallel safe as $$
   select jsonb_build_object('id', id, 'namespace', namespace, 'revision', revision, 'created_at', memory.millis(created_at),
     'dh', (digest >> 32) & 4294967295, 'dl', digest & 4294967295, 'bucket', bucket, 'leaf', leaf)
 $$;
-create or replace function memory.graph_entity(id uuid, namespace text, name text, type text, revision integer, digest bigint, bucket smallint, leaf smallint)
+create or replace function memory.graph_entity(id uuid, namespace text, name text, type text, revision integer, digest bigint, bucket smallint, leaf smallint,
+  aliases text[], summary text)
 returns jsonb language sql immutable parallel safe as $$
   select jsonb_build_object('id', id, 'namespace', namespace, 'name', name, 'type', type, 'revision', revision,
     'dh', (digest >> 32) & 4294967295, 'dl', digest & 4294967295, 'bucket', bucket, 'leaf', leaf)
+    || case when aliases = '{}' and summary is null then '{}'  -- only where a person has curated them
+         else jsonb_strip_nulls(jsonb_build_object('aliases', case when aliases <> '{}' then to_jsonb(aliases) end, 'summary', summary)) end
 $$;
 create or replace function memory.graph_relation(id uuid, namespace text, predicate text, revision integer, digest bigint)
 returns jsonb language sql immutable parallel safe as $$
@@ -1479,7 +2280,7 @@ begin
   elsif p_projection = 'graph' and p_kind = 'entity' then
     return query
     select e.id::text, jsonb_build_object('revision', e.revision, 'version', e.revision, 'deleted', e.deleted_at is not null,
-      'props', case when e.deleted_at is null then memory.graph_entity(e.id, e.namespace, e.name, e.type, e.revision, e.digest, e.bucket, e.leaf) end)
+      'props', case when e.deleted_at is null then memory.graph_entity(e.id, e.namespace, e.name, e.type, e.revision, e.digest, e.bucket, e.leaf, e.aliases, e.summary) end)
     from memory.entities e where e.id = any (known);
   elsif p_projection = 'graph' and p_kind = 'relation' then
     return query
@@ -1632,27 +2433,6 @@ begin
   return lost;
 end $$;
 
--- Charges failures to rows. A row is parked when its error is final or it has failed often enough; it blocks nobody.
---   {"projection", "max_attempts", "rows": [{kind, id, number, error, final}, …]} -> {"failed": n, "parked": n}
-create or replace function public.memory_fail_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-  result jsonb;
-begin
-  with failed as (
-    update memory.ledger l
-    set attempts = l.attempts + 1, last_error = left(r.error, 2000),
-        retry_at = clock_timestamp() + make_interval(secs => least(2 ^ l.attempts, 300)),
-        parked_at = case when r.final or l.attempts + 1 >= (p ->> 'max_attempts')::integer then clock_timestamp() end
-    from jsonb_to_recordset(p -> 'rows') r(kind text, id text, number bigint, error text, final boolean)
-    where l.projection = p ->> 'projection' and l.kind = r.kind and l.id = r.id and l.owed_number = r.number
-    returning l.parked_at
-  )
-  select jsonb_build_object('failed', count(*), 'parked', count(parked_at)) into result from failed;
-  return result;
-end $$;
-
 -- The graph was seen at a marker below one that was settled: what was settled above it is owed again, a page at a time. Until the
 -- last page the graph stays below, so that every batch is refused.
 --   {"marker", "limit"} -> {"owed": n, "settled_marker": the marker to raise the graph to}
@@ -1787,7 +2567,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '429d84f28cbd7540d2257c1642419569b6dcbbaeae1fd022bf1e8ce8af4c425a') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', 'c09cc8d8ff5f5929825716f48bf4455a8b0f3b60e3e340bad511b4b2562ac83f') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';

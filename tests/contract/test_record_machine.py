@@ -37,9 +37,10 @@ LINKS = (
 CONTENTS = st.fixed_dictionaries(
     {"text": st.sampled_from(TEXTS), "metadata": st.sampled_from(({}, {"a": 1})), "links": st.sampled_from(LINKS)}
 )
+FOUND = st.lists(st.sampled_from(LINKS), min_size=1, max_size=3)
 EVERYWHERE = (0, 4096)
 VECTOR = [0.6, 0.8, 0.0]
-EXAMPLES = {"memory": (60, 40), "psycopg": (20, 30), "rest": (8, 25)}  # stories, and steps in each
+EXAMPLES = {"memory": (40, 40), "psycopg": (8, 30), "rest": (2, 20)}  # stories, and steps in each
 
 
 @dataclass(frozen=True)
@@ -141,25 +142,37 @@ class RecordMachine(RuleBasedStateMachine):
                 self.model.issued = claim.claim
                 self.claims.append((projection, claim.claim, [self._note(projection, row) for row in claim.rows]))
 
-    @rule(
-        which=st.integers(0, 30), times=st.integers(1, 2), links=st.lists(st.sampled_from(LINKS), min_size=1, max_size=3), old=st.booleans()
-    )
-    def settle(self, which: int, times: int, links: list[Said], old: bool) -> None:
-        """Any claim so far, also an old one, also again; of the graph sometimes under a marker that another one was given."""
+    @rule(projection=st.sampled_from(PROJECTIONS), links=FOUND)
+    def drain(self, projection: str, links: list[Said]) -> None:
+        """Claim, and settle at once."""
+        before = len(self.claims)
+        self.claim(projection, 100)
+        if len(self.claims) > before:
+            self.settle(0, 1, links)
+
+    @rule(back=st.integers(0, 6), times=st.integers(1, 2), links=FOUND)
+    def settle(self, back: int, times: int, links: list[Said]) -> None:
+        """One of the last claims, perhaps one that was settled, perhaps twice."""
         if not self.claims:
             return
-        projection, number, rows = self.claims[which % len(self.claims)]
-        self.marker += not old
+        projection, number, rows = self.claims[-1 - back % len(self.claims)]
+        self.marker += 1
         for _ in range(times):
             if projection == "graph":
-                self._settle_graph(number, rows)
+                self._settle_graph(number, rows, self.marker)
             elif projection == "entities":
                 self._settle_entities(rows, links)
             else:
                 self._settle_embeddings(rows)
 
-    def _settle_graph(self, claim: int, rows: list[Noted]) -> None:
-        marker = max(self.marker, 1)
+    @rule(back=st.integers(0, 2), lower=st.integers(0, 3))
+    def settle_under_a_marker_that_was_given(self, back: int, lower: int) -> None:
+        """The graph was rolled back between two batches, and gave a marker twice."""
+        claims = [(number, rows) for projection, number, rows in self.claims if projection == "graph"]
+        if claims and self.marker:
+            self._settle_graph(*claims[-1 - back % len(claims)], max(self.marker - lower, 1))
+
+    def _settle_graph(self, claim: int, rows: list[Noted], marker: int) -> None:
         settled = {noted.subject: (noted.count, _version(noted)) for noted in rows}
         body = [_row(noted) | {"revision": _state(noted)["revision"], "version": _version(noted), "marker": marker} for noted in rows]
         assert dict(self.record.settle_graph(body, claim=claim, markers=[marker])) == self.model.settle_graph(claim, marker, settled)
@@ -181,10 +194,10 @@ class RecordMachine(RuleBasedStateMachine):
         answer = self.record.store_embeddings(body, vectors, generation=self.record.generation("toy", 3))
         assert dict(answer) == self.model.store_embeddings({noted.subject: (noted.count, _version(noted)) for noted in rows})
 
-    @rule(which=st.integers(0, 30))
-    def fail(self, which: int) -> None:
+    @rule(back=st.integers(0, 4))
+    def fail(self, back: int) -> None:
         if self.claims:
-            projection, _, rows = self.claims[which % len(self.claims)]
+            projection, _, rows = self.claims[-1 - back % len(self.claims)]
             body = [_row(noted) | {"error": "too odd", "final": True} for noted in rows]
             charged = self.model.park({noted.subject: noted.count for noted in rows})
             assert dict(self.record.fail(projection, body, max_attempts=5)) == {"failed": charged, "parked": charged}

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from hypothesis import strategies as st
 
+from memory_pipelines.domain import events
 from memory_pipelines.domain.errors import Unavailable
 from memory_pipelines.domain.models import PROJECTIONS, Ref
 from memory_pipelines.ports import EventStream, StreamEntry
@@ -201,6 +202,9 @@ MALFORMED: list[dict[str | bytes, str | bytes]] = [
     {"refs": "[]"},
     {"x": "y"},
     {"v": "1"},
+    {"v": "1", "refs": "[]", "extra": "somebody's meaning"},
+    {"v": "1", "refs": '[["memory", "a", "b"]]'},
+    {"v": "1", "refs": '[["memory", 7]]'},
     *({"v": "1", "refs": wrong} for wrong in ("nonsense", "5", "null", '[["memory"]]', '["ab", {"a": 1, "b": 2}, 7]', "[" * 100_000)),
     {"v": "1", "refs": b"\xff\xfe"},
     {b"\xc3": b"\x28"},
@@ -220,6 +224,9 @@ def test_a_malformed_entry_is_named_and_blocks_nobody(
         entries = read(stream)
         assert [entry.refs for entry in entries] == [(A,), (), (B,)]
         assert [bool(entry.problem) for entry in entries] == [False, True, False]
+        assert entries[0].payload == entries[2].payload == ""
+        assert 0 < len(entries[1].payload) <= events.PAYLOAD_CHARS + 1
+        assert events.read_payload(entries[1].payload)[1], "what was kept of it is as unreadable as it was"
     settle(stream, "graph", entries)
     assert read(stream) == []
 
@@ -258,6 +265,38 @@ def test_nothing_is_trimmed_before_every_projection_has_a_group(stream: EventStr
     assert len(read(stream, "entities", count=1000)) == 300
 
 
+def test_at_its_bound_the_stream_takes_nothing_more_and_drops_nothing(
+    stream: EventStream, server: streams.Behind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it does not take is owed in the ledger; what it has taken is kept until every group has settled it."""
+    monkeypatch.setattr(keys, "STREAM_LENGTH", 300)
+    monkeypatch.setattr(keys, "STREAM_LOOK_EVERY", 10)
+    taken = [stream.publish([Ref("memory", str(n))]) for n in range(400)]
+    assert taken[:300] == [True] * 300
+    assert not any(taken[310:])
+    kept = server.kept()
+    assert kept == [str(n) for n in range(len(kept))]
+    assert 300 <= len(kept) <= 310
+    for group in PROJECTIONS:
+        assert len(read(stream, group, count=1000)) == len(kept)
+    monkeypatch.setattr(keys, "DEAD_CONSUMER_SECONDS", 0.0)
+    for group in PROJECTIONS:
+        settle(stream, group, read(stream, group, count=1000))
+    assert stream.publish([A]), "there is room again"
+    assert refs(read(stream)) == [A]
+
+
+def test_a_stream_at_its_bound_says_so(stream: EventStream, monkeypatch: pytest.MonkeyPatch) -> None:
+    stream.publish([A])
+    monkeypatch.setattr(keys, "STREAM_LENGTH", 1)
+    assert any("bound" in warning for warning in stream.health()["warnings"])
+
+
+def test_a_stream_that_is_there_has_a_closed_breaker(stream: EventStream) -> None:
+    stream.publish([A])
+    assert stream.breaker().mode == "closed"
+
+
 # -- outages -------------------------------------------------------------------------------------------------------------
 
 
@@ -279,7 +318,9 @@ def seconds(call: Callable[[], object]) -> float:
 def test_a_redis_that_never_answers_costs_one_save_a_moment_and_the_others_nothing(black_hole: str) -> None:
     with closing(RedisStream(black_hole, PREFIX)) as stream:
         results: list[bool] = []
+        assert stream.breaker().mode == "closed"
         first = seconds(lambda: results.append(stream.publish([A])))
+        assert stream.breaker().mode == "open"
         others = seconds(lambda: results.extend(stream.publish([A]) for _ in range(100)))
         assert not any(results)
         assert first < 0.15

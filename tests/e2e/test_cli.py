@@ -15,10 +15,15 @@ import typer
 from memory_pipelines.entrypoints.cli import app
 from tests.e2e.command import COMMAND, ROOT, Cli, Warm, environment, runner, space
 
-COMMANDS: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
+TOP: dict[str, Any] = typer.main.get_command(app).commands  # type: ignore[attr-defined]  # a group
+# Commands of a group are named with it: `policy set`.
+COMMANDS: dict[str, Any] = {
+    f"{group} {name}".strip(): command for group, found in TOP.items() for name, command in getattr(found, "commands", {"": found}).items()
+}
 EXPECTED = {
     "demo", "dev", "up", "down", "import", "export", "save", "get", "list", "search", "update", "forget", "history", "related",
-    "status", "sync", "rebuild", "audit", "doctor", "migrate",
+    "status", "sync", "rebuild", "audit", "explain", "repair", "policy set", "policy list", "doctor", "migrate",
+    "dead list", "dead show", "dead retry", "dead drop",
 }  # fmt: skip
 
 
@@ -26,9 +31,20 @@ def test_the_commands_are_those_that_were_promised() -> None:
     assert set(COMMANDS) == EXPECTED
 
 
-@pytest.mark.parametrize("name", sorted(EXPECTED))
+LEAVES: dict[str, Any] = {
+    f"{name} {below}".strip(): leaf
+    for name, command in COMMANDS.items()
+    for below, leaf in (getattr(command, "commands", None) or {"": command}).items()
+}
+
+
+def test_the_commands_of_a_group_are_those_that_were_promised() -> None:
+    assert {name for name in LEAVES if " " in name} == {"dead list", "dead show", "dead retry", "dead drop"}
+
+
+@pytest.mark.parametrize("name", sorted(LEAVES))
 def test_every_command_explains_itself_with_examples_and_speaks_json(name: str) -> None:
-    command = COMMANDS[name]
+    command = LEAVES[name]
     assert command.help
     assert f"memory-pipelines {name}" in (command.epilog or ""), "its help needs an example: epilog=options.examples(…)"
     assert "--json" in {option for parameter in command.params for option in parameter.opts}
@@ -39,7 +55,7 @@ def test_every_command_explains_itself_with_examples_and_speaks_json(name: str) 
 def test_the_readme_has_every_command_in_its_tables() -> None:
     rows = [line for line in (ROOT / "README.md").read_text(encoding="utf-8").splitlines() if line.startswith("| `")]
     named = {name for row in rows for name in re.findall(r"`([a-z]+)", row.split("|")[1])}
-    assert set(COMMANDS) - named == set()
+    assert set(TOP) - named == set()
 
 
 def test_help_is_printed_and_loads_nothing_heavy(warm: Warm, tmp_path: Path) -> None:

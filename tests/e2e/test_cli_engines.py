@@ -35,7 +35,11 @@ def test_status_sync_and_audit(cli: Cli, home: Path) -> None:
 
     clean = cli("audit", "--json")
     assert clean.code == 0, clean.out
-    assert set(clean.json) == {"clean", "mode", "checked", "pending", "findings", "seconds"}
+    assert set(clean.json) == {
+        "clean", "mode", "checked", "pending", "findings", "seconds", "counts", "more", "bytes", "paused_seconds", "resumed",
+        "started_at", "at",
+    }  # fmt: skip
+    assert clean.json["bytes"] > 100
     assert (clean.json["clean"], clean.json["mode"], clean.json["findings"], clean.json["pending"]) == (True, "quick", [], 0)
     assert clean.json["checked"]["memory"] > 0
     assert cli("audit", "--deep", "--json").json["mode"] == "deep"
@@ -44,11 +48,19 @@ def test_status_sync_and_audit(cli: Cli, home: Path) -> None:
     differs = cli("audit", "--json")
     assert (differs.code, differs.json["clean"]) == (3, False)
     assert {(item["kind"], item["store"], item["subject"], item["id"]) for item in differs.json["findings"]} >= {
-        ("missing", "graph", "memory", memory_id)
+        ("settled_absent", "graph", "memory", memory_id)
     }
     told = cli("audit", "--deep")
     assert told.code == 3
-    assert "in the record, but not here" in told.out
+    assert "in the record, settled by the ledger, but not here" in told.out
+    listed = cli("audit", "--history", "--json").json["verdicts"]
+    assert [(one["mode"], one["clean"]) for one in listed[:3]] == [("deep", False), ("quick", False), ("deep", True)]
+    assert "settled_absent" in cli("audit", "--history").out
+    explained = cli("explain", memory_id, "--json").json
+    assert (explained["kind"], explained["stores"]["graph"]) == ("memory", [])
+    assert explained["finding"]["findings"][0]["kind"] == "settled_absent"
+    assert "named by an audit" in cli("explain", memory_id).out
+    assert cli("audit", "--incremental", "--json").json["mode"] == "incremental"
     repaired = cli("audit", "--repair", "--json")
     assert (repaired.code, repaired.json["clean"]) == (0, True)
     assert "Clean" in cli("audit", "--deep").out
@@ -131,3 +143,45 @@ def test_dev_starts_and_stops_everything(fresh: Cli, fresh_home: Path, tmp_path:
     assert dev.returncode == 0, err
     assert [process for process in family if process.is_running() and process.status() != psutil.STATUS_ZOMBIE] == []
     assert fresh("down", "--json").json["stopped"] == []
+
+
+def test_a_repair_is_planned_then_applied(cli: Cli, home: Path, tmp_path: Path) -> None:
+    name, file = space(), tmp_path / "plan.json"
+    memory_id = cli("save", "Clara plays the oboe.", "-n", name, "--entity", "Clara:person", "--json").json["id"]
+    cli("sync")
+    graph_server(settings_for(home)).run("MATCH (m:Memory {id: $id}) DETACH DELETE m", {"id": memory_id}, write=True)
+    planned = cli("repair", "--plan", file)
+    assert planned.code == 0, planned.err
+    assert "owe graph memory" in planned.out
+    written = json.loads(file.read_text())
+    assert memory_id in {row["id"] for row in written["rows"]}
+    assert "oboe" not in file.read_text()
+    assert cli("audit", "--json").code == 3, "a plan repairs nothing"
+    last = cli("repair", "--plan", "--last", "--json")
+    assert (last.code, last.json["format"]) == (0, "memory-pipelines/repair-plan")
+    applied = cli("repair", "--apply", file, "--json")
+    assert applied.code == 0, applied.err
+    assert (applied.json["clean"], applied.json["findings"]) == (True, [])
+    assert "Clean" in cli("repair", "--apply", "-", stdin=file.read_text()).out
+    assert "Nothing to repair" in cli("repair", "--plan").out
+
+
+def test_a_plan_that_is_none_and_a_repair_that_is_neither(cli: Cli, tmp_path: Path) -> None:
+    assert cli("repair", "--json").code == 2
+    assert cli("repair", "--plan", "--apply", "x", "--json").code == 2
+    assert cli("repair", "--apply", tmp_path / "missing.json", "--json").error["code"] == "file_unreadable"
+    (tmp_path / "bad.json").write_text('{"format": "memory-pipelines/repair-plan", "format_version": 9}')
+    assert cli("repair", "--apply", tmp_path / "bad.json", "--json").error["code"] == "plan_version_unknown"
+    (tmp_path / "bad.json").write_text("no json")
+    assert cli("repair", "--apply", tmp_path / "bad.json", "--json").error["code"] == "plan_invalid"
+    assert cli("repair", "--plan", tmp_path / "no" / "where.json", "--json").error["code"] == "file_unwritable"
+
+
+def test_a_policy_is_set_and_listed(cli: Cli) -> None:
+    name = space()
+    cli("save", "A note.", "-n", name)
+    assert {"namespace": name, "outside_edits": "record-wins"} in cli("policy", "list", "--json").json["policies"]
+    assert cli("policy", "set", name, "adopt", "--json").json == {"namespace": name, "outside_edits": "adopt"}
+    assert {"namespace": name, "outside_edits": "adopt"} in cli("policy", "list", "--json").json["policies"]
+    assert cli("policy", "set", name, "graph-wins", "--json").code == 2
+    assert cli("policy", "set", f"{name}-not", "adopt", "--json").error["code"] == "namespace_unknown"

@@ -16,7 +16,7 @@ import pytest
 from tests import capabilities, engines, keys
 from tests.production import Machine
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 RUNS = """{ runsOrError { ... on Runs { results { runId jobName status eventConnection { events { __typename } } } } }
   instance { runQueuingSupported runLauncher { name } daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"""
 ASK = """import json, sys, urllib.request
@@ -45,7 +45,7 @@ def machine() -> Iterator[Machine]:
         machine.start_redis()
         machine.healthy("redis")
         machine.once("postgres-setup")
-        engines.until(lambda: "MEMORY_GRAPH_URL" in machine.log("neo4j").read_text(), "Neo4j is ready", 90)
+        engines.until(lambda: "MEMORY_GRAPH_URL" in machine.log("neo4j").read_text(), "Neo4j is ready", 180)
         machine.once("migrate")
         machine.once("dagster-migrate")
         machine.start("code")
@@ -95,7 +95,7 @@ def under_way(machine: Machine) -> str:
 
 def test_a_save_goes_through_the_queue_into_every_store(machine: Machine) -> None:
     command(machine, "save", "Mara moved to Porto in June.", "--namespace", "mara")
-    engines.until(lambda: not any(command(machine, "status")["owed"].values()), "nothing is owed", 120)
+    engines.until(lambda: not any(command(machine, "status")["owed"].values()), "nothing is owed", 180)
     assert command(machine, "audit", "--deep")["clean"]
     assert command(machine, "related", "Mara", "--namespace", "mara")["neighbours"]
 
@@ -132,13 +132,13 @@ def test_each_role_may_do_what_it_is_for_and_nothing_else(machine: Machine) -> N
 
 def test_what_is_stopped_releases_its_batch_and_what_was_killed_is_missed(machine: Machine) -> None:
     stopped = under_way(machine)
-    assert machine.stop("code") < 10
+    machine.stop("code", seconds=machine.grace("code"))
     held = "select count(*) from memory.heartbeats where holder is not null"
     assert select(machine, "postgres", held) == "0"  # nobody waits for a lease to run out
     machine.start("code")
     machine.healthy("code")
     ended = lambda: [run for run in runs(machine) if run["runId"] == stopped and run["status"] not in {"STARTED", "CANCELING"}]  # noqa: E731
-    engines.until(ended, "the run that was interrupted has ended", 60)
+    engines.until(ended, "the run that was interrupted has ended", 120)
 
     killed = under_way(machine)
     assert killed != stopped
@@ -146,8 +146,8 @@ def test_what_is_stopped_releases_its_batch_and_what_was_killed_is_missed(machin
     machine.start("code")
     machine.healthy("code")
     failed = lambda: [run for run in runs(machine) if run["runId"] == killed and run["status"] == "FAILURE"]  # noqa: E731
-    engines.until(failed, "run monitoring misses the run that went down with the code server", 60)
-    engines.until(lambda: not any(command(machine, "status")["owed"].values()), "nothing is owed", 120)
+    engines.until(failed, "run monitoring misses the run that went down with the code server", 120)
+    engines.until(lambda: not any(command(machine, "status")["owed"].values()), "nothing is owed", 180)
     assert command(machine, "audit", "--deep")["clean"]
 
 
@@ -162,11 +162,12 @@ def test_the_passwords_of_the_file_are_those_that_count_after_each_start(machine
 
 @pytest.mark.parametrize("service", ["dagster-webserver", "code", "dagster-daemon"])
 def test_a_service_ends_in_time(machine: Machine, service: str) -> None:
-    """The daemon is given its 10 s and then killed, as Docker does: it waits for its sensors, and holds no work."""
+    """In the time that the file gives it. The daemon may be killed then: it waits for its sensors, and holds no work."""
     if service not in machine.processes:
         machine.start(service)
         machine.healthy(service)
     try:
-        assert machine.stop(service, seconds=10) < 10
+        machine.stop(service, seconds=machine.grace(service))
     except subprocess.TimeoutExpired:
-        assert service == "dagster-daemon"
+        if service != "dagster-daemon":
+            pytest.fail(f"{service} did not end: {machine.log(service).read_text()[-2000:]}")

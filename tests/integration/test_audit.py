@@ -141,7 +141,7 @@ def test_an_audit_needs_no_redis(world: World) -> None:
     ) as client:
         id_ = world.memory("note-8")
         world.cypher("MATCH (m:Memory {id: $id}) DETACH DELETE m", id=id_)
-        assert ("missing", "graph", "memory", id_) in drift.findings(client.audit())
+        assert ("settled_absent", "graph", "memory", id_) in drift.findings(client.audit())
         assert client.audit(repair=True).clean
 
 

@@ -157,9 +157,9 @@ def test_a_memory_goes_its_whole_way(client: MemoryClient, platform: Platform, s
     server.run("MATCH (e:Entity {name: 'Ada'}) CREATE (:Memory {id: 'nobody'})-[:MENTIONS]->(e)", write=True)
     found = client.audit(deep=True)
     assert {(finding.kind, finding.subject) for finding in found.findings} >= {
-        ("missing", "memory"),
+        ("settled_absent", "memory"),
         ("edited", "memory"),
-        ("missing", "mention"),
+        ("settled_absent", "mention"),
     }
     assert {finding.id for finding in found.findings} >= {ids[2], ids[3], "nobody"}
     assert client.audit(repair=True, deep=True).clean

@@ -197,6 +197,14 @@ def test_an_unreachable_graph(sound: Settings, url: str) -> None:
     assert "did not answer" in found["graph.connection"]
 
 
+@pytest.mark.parametrize("named_graph", ["neo4j"], indirect=True)
+def test_a_graph_that_does_not_know_us(sound: Settings) -> None:
+    found = diagnosed(sound.model_copy(update={"graph_password": _secret("hunter2")}))["graph.connection"]
+    assert found.state == "error"
+    assert "MEMORY_GRAPH_PASSWORD" in found.fix
+    assert "hunter2" not in repr(found)
+
+
 @engines.ON_EVERY_GRAPH
 def test_a_missing_index_and_constraint_of_the_graph(sound: Settings, client: MemoryClient) -> None:
     graph = engines.graph_server(sound)

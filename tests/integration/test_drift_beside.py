@@ -66,14 +66,24 @@ def a_vector_has_too_few_dimensions(world: World) -> list[Found]:
 
 @case
 def a_vector_is_shown_to_another_namespace(world: World) -> list[Found]:
-    return of_vector(world, "edited", "update memory.embeddings set namespace = 'somebody'", world.memory("note-1"))
+    return of_vector(world, "wrong_namespace", "update memory.embeddings set namespace = 'somebody'", world.memory("note-1"))
 
 
 @case
 def a_vector_of_another_generation(world: World) -> list[Found]:
-    id_ = world.memory("note-1")
     change = "update memory.embeddings set generation = generation + 1, indexed = false"
-    return [*of_vector(world, "missing", change, id_), ("orphan", "embeddings", "embedding", f"{id_}#0")]
+    return of_vector(world, "wrong_generation", change, world.memory("note-1"))
+
+
+@case
+def a_vector_of_another_generation_beside_the_right_one(world: World) -> list[Found]:
+    id_ = world.memory("note-1")
+    world.sql.execute(
+        "insert into memory.embeddings (kind, id, passage, generation, version, namespace, v)"
+        " select kind, id, passage, generation + 1, version, namespace, v from memory.embeddings where id = %s",
+        [id_],
+    )
+    return [("wrong_generation", "embeddings", "embedding", f"{id_}#0")]
 
 
 @case
@@ -158,7 +168,7 @@ def a_passage_is_of_an_older_version(world: World) -> list[Found]:
 
 @case
 def a_passage_is_shown_to_another_namespace(world: World) -> list[Found]:
-    return of_passage(world, "edited", "update memory.passages set namespace = 'somebody'")
+    return of_passage(world, "wrong_namespace", "update memory.passages set namespace = 'somebody'")
 
 
 @case
@@ -218,3 +228,31 @@ def a_row_is_parked(world: World) -> list[Found]:
     world.platform.record.owe([{"projection": "embeddings", "kind": "entity", "id": ada}])
     world.sql.execute("update memory.ledger set parked_at = now(), attempts = 5, last_error = 'hm' where owed_number is not null")
     return [("parked", "ledger", "entity", ada)]
+
+
+@case
+def a_ledger_row_is_left_without_its_subject(world: World) -> list[Found]:
+    """The record never held these, and the ledger says that they were shown."""
+    claimed = [
+        ("graph", "memory", unknown()),
+        ("embeddings", "entity", unknown()),
+        ("graph", "relation", unknown()),
+        ("entities", "memory", unknown()),
+    ]
+    for projection, kind, id_ in claimed:
+        world.sql.execute(
+            "insert into memory.ledger (projection, kind, id, settled_revision, settled_version, settled_at)"
+            " values (%s, %s, %s, 1, 1, now())",
+            [projection, kind, id_],
+        )
+    return [("without_subject", "ledger", kind, id_) for _, kind, id_ in claimed]
+
+
+@case
+def a_memory_vanishes_from_the_record_itself(world: World) -> list[Found]:
+    """Nobody forgot it: its row, passages and links were deleted by hand. Every store still shows it."""
+    id_ = world.memory("plain")
+    for table, column in (("memories", "id"), ("passages", "memory_id"), ("history", "memory_id")):
+        world.sql.execute(f"delete from memory.{table} where {column} = %s", [id_])
+    beside = [("orphan", "embeddings", "embedding", f"{id_}#0"), ("extra", "graph", "memory", id_)]
+    return [*beside, *[("without_subject", "ledger", "memory", id_)] * 3]

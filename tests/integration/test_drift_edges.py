@@ -30,17 +30,17 @@ def of_mention(world: World, kind: str, change: str, **values: object) -> list[F
 
 @case
 def a_mention_is_removed(world: World) -> list[Found]:
-    return of_mention(world, "missing", "DELETE n")
+    return of_mention(world, "settled_absent", "DELETE n")
 
 
 @case
 def a_mention_is_there_twice(world: World) -> list[Found]:
-    return of_mention(world, "duplicate", "CREATE (m)-[again:MENTIONS]->(e) SET again = n")
+    return of_mention(world, "duplicate_edge", "CREATE (m)-[again:MENTIONS]->(e) SET again = n")
 
 
 @case
 def a_mention_is_there_thrice_without_properties(world: World) -> list[Found]:
-    return of_mention(world, "duplicate", "CREATE (m)-[:MENTIONS]->(e), (m)-[:MENTIONS]->(e)")
+    return of_mention(world, "duplicate_edge", "CREATE (m)-[:MENTIONS]->(e), (m)-[:MENTIONS]->(e)")
 
 
 @case
@@ -67,7 +67,9 @@ def two_mentions_swap_their_digests(world: World) -> list[Found]:
 @case(deep=True)
 def a_mention_points_to_somebody_else(world: World) -> list[Found]:
     memory, dan = world.memory("note-0"), world.entity("Dan")
-    moved = of_mention(world, "missing", "MATCH (o:Entity {id: $dan}) CREATE (m)-[other:MENTIONS]->(o) SET other = n DELETE n", dan=dan)
+    moved = of_mention(
+        world, "settled_absent", "MATCH (o:Entity {id: $dan}) CREATE (m)-[other:MENTIONS]->(o) SET other = n DELETE n", dan=dan
+    )
     return [*moved, ("extra", "graph", "mention", f"{memory}:{dan}")]
 
 
@@ -82,26 +84,26 @@ def a_mention_that_nobody_made(world: World) -> list[Found]:
 def a_mention_of_a_forgotten_entity(world: World) -> list[Found]:
     memory, gone = world.memory("plain"), world.tombstone("entities")
     world.cypher("MATCH (m:Memory {id: $m}) MERGE (e:Entity {id: $e}) CREATE (m)-[:MENTIONS]->(e) SET e.deleted = true", m=memory, e=gone)
-    return [("extra", "graph", "mention", f"{memory}:{gone}")]
+    return [("dangling_edge", "graph", "mention", f"{memory}:{gone}")]
 
 
 @case
 def a_memory_mentions_a_memory(world: World) -> list[Found]:
     one, other = world.memory("plain"), world.memory("note-1")
     world.cypher("MATCH (m:Memory {id: $m}), (o:Memory {id: $o}) CREATE (m)-[:MENTIONS]->(o)", m=one, o=other)
-    return [("extra", "graph", "mention", f"{one}:{other}")]
+    return [("dangling_edge", "graph", "mention", f"{one}:{other}")]
 
 
 @case
 def a_memory_mentions_something_that_is_no_entity(world: World) -> list[Found]:
     world.cypher("MATCH (m:Memory {id: $m}) CREATE (m)-[:MENTIONS {dh: 1, dl: 1}]->(:Thing)", m=world.memory("note-1"))
-    return [("extra", "graph", "mention", "")]
+    return [("dangling_edge", "graph", "mention", "")]
 
 
 @case
 def an_entity_mentions_an_entity(world: World) -> list[Found]:
     world.cypher(BETWEEN + "CREATE (s)-[:MENTIONS]->(t)", source=world.entity("Ada"), target=world.entity("Ben"))
-    return [("extra", "graph", "mention", "")]
+    return [("dangling_edge", "graph", "mention", "")]
 
 
 # -- relations -----------------------------------------------------------------------------------------------------------
@@ -115,12 +117,12 @@ def of_relation(world: World, kind: str, change: str, **values: object) -> list[
 
 @case
 def a_relation_is_removed(world: World) -> list[Found]:
-    return of_relation(world, "missing", "DELETE n")
+    return of_relation(world, "settled_absent", "DELETE n")
 
 
 @case
 def a_relation_is_there_twice(world: World) -> list[Found]:
-    return of_relation(world, "duplicate", "CREATE (s)-[again:RELATES_TO]->(t) SET again = n")
+    return of_relation(world, "duplicate_edge", "CREATE (s)-[again:RELATES_TO]->(t) SET again = n")
 
 
 @case
@@ -145,13 +147,13 @@ def a_relation_loses_everything_but_its_id(world: World) -> list[Found]:
 
 @case
 def a_live_relation_becomes_a_newer_tombstone(world: World) -> list[Found]:
-    return of_relation(world, "missing", "SET n = {id: $id, revision: 8, deleted: true}")
+    return of_relation(world, "settled_absent", "SET n = {id: $id, revision: 8, deleted: true}")
 
 
 @case(deep=True)
 def a_relation_points_to_somebody_else(world: World) -> list[Found]:
     change = "MATCH (o:Entity {id: $dan}) CREATE (s)-[other:RELATES_TO]->(o) SET other = n DELETE n"
-    missing = of_relation(world, "missing", change, dan=world.entity("Dan"))
+    missing = of_relation(world, "settled_absent", change, dan=world.entity("Dan"))
     return [*missing, ("extra", "graph", "relation", missing[0][3])]
 
 
@@ -165,7 +167,7 @@ def a_relation_starts_from_somebody_else_and_is_ahead_there(world: World) -> lis
         " and o.name in ('Dan', 'Cleo') order by o.name desc limit 1",
         ada,
     )
-    missing = of_relation(world, "missing", change, other=other)
+    missing = of_relation(world, "settled_absent", change, other=other)
     return [*missing, ("extra", "graph", "relation", missing[0][3])]
 
 
@@ -232,7 +234,7 @@ def a_relation_to_a_memory(world: World) -> list[Found]:
         "MATCH (s:Entity {id: $s}), (m:Memory {id: $m}) CREATE (s)-[:RELATES_TO {id: $id, revision: 4}]->(m)",
         s=world.entity("Ada"), m=world.memory("note-1"), id=id_,
     )  # fmt: skip
-    return [("extra", "graph", "relation", id_)]
+    return [("dangling_edge", "graph", "relation", id_)]
 
 
 @case
@@ -241,4 +243,4 @@ def a_relation_from_a_memory(world: World) -> list[Found]:
         "MATCH (m:Memory {id: $m}), (t:Entity {id: $t}) CREATE (m)-[:RELATES_TO {id: $id, revision: 1}]->(t)",
         m=world.memory("note-1"), t=world.entity("Ada"), id=unknown(),
     )  # fmt: skip
-    return [("extra", "graph", "relation", "")]
+    return [("dangling_edge", "graph", "relation", "")]

@@ -33,11 +33,11 @@ def like(world: World, whom: str, **changes: object) -> dict[str, object]:
 def an_entity_is_removed(world: World) -> list[Found]:
     id_ = world.entity("Ben")
     world.cypher(ENTITY + "DETACH DELETE e", id=id_)
-    mentions = [("missing", "graph", "mention", name) for name in world.mentions(entity=id_)]
-    relations = [("missing", "graph", "relation", name) for name in world.relations(id_)]
+    mentions = [("settled_absent", "graph", "mention", name) for name in world.mentions(entity=id_)]
+    relations = [("settled_absent", "graph", "relation", name) for name in world.relations(id_)]
     assert mentions
     assert relations
-    return [("missing", "graph", "entity", id_), *mentions, *relations]
+    return [("settled_absent", "graph", "entity", id_), *mentions, *relations]
 
 
 @case
@@ -68,7 +68,7 @@ def a_name_is_edited_and_the_digest_too(world: World) -> list[Found]:
 
 @case(deep=True)
 def an_entity_shows_another_namespace(world: World) -> list[Found]:
-    return of_entity(world, "Ada", "edited", "SET e.namespace = 'somebody'")
+    return of_entity(world, "Ada", "wrong_namespace", "SET e.namespace = 'somebody'")
 
 
 @case
@@ -88,12 +88,12 @@ def an_entity_is_nothing_but_a_placeholder(world: World) -> list[Found]:
 
 @case
 def a_live_entity_becomes_a_tombstone(world: World) -> list[Found]:
-    return of_entity(world, "Ada", "missing", "SET e = {id: $id, revision: e.revision, deleted: true}")
+    return of_entity(world, "Ada", "settled_absent", "SET e = {id: $id, revision: e.revision, deleted: true}")
 
 
 @case
 def a_live_entity_becomes_a_newer_tombstone(world: World) -> list[Found]:
-    return of_entity(world, "Ada", "missing", "SET e = {id: $id, revision: 40, deleted: true}")
+    return of_entity(world, "Ada", "settled_absent", "SET e = {id: $id, revision: 40, deleted: true}")
 
 
 @case
@@ -119,7 +119,7 @@ def an_entity_whose_id_is_none_of_ours(world: World) -> list[Found]:
 @case
 def an_entity_without_an_id_is_mentioned(world: World) -> list[Found]:
     world.cypher("MATCH (m:Memory {id: $id}) CREATE (m)-[:MENTIONS {dh: 1, dl: 2}]->(:Entity {name: 'Nobody'})", id=world.memory("note-1"))
-    return [("extra", "graph", "entity", ""), ("extra", "graph", "mention", "")]
+    return [("extra", "graph", "entity", ""), ("dangling_edge", "graph", "mention", "")]
 
 
 @case

@@ -111,7 +111,10 @@ def _chosen(world: World, dice: random.Random) -> Iterator[Callable[[], list[Fou
     def removed() -> list[Found]:
         id_ = first.pop()
         world.cypher("MATCH (m:Memory {id: $id}) DETACH DELETE m", id=id_)
-        return [("missing", "graph", "memory", id_), *(("missing", "graph", "mention", name) for name in world.mentions(memory=id_))]
+        return [
+            ("settled_absent", "graph", "memory", id_),
+            *(("settled_absent", "graph", "mention", name) for name in world.mentions(memory=id_)),
+        ]
 
     def unledgered() -> list[Found]:
         id_ = first.pop()
@@ -125,17 +128,17 @@ def _chosen(world: World, dice: random.Random) -> Iterator[Callable[[], list[Fou
         lambda: node("stale", "Memory", first, "SET x.revision = 0"),
         lambda: node("edited", "Memory", first, "SET x.created_at = 5"),
         lambda: node("edited", "Memory", first, "SET x.bucket = 9999"),
-        lambda: node("missing", "Memory", first, "SET x.revision = 30, x.deleted = true"),
+        lambda: node("settled_absent", "Memory", first, "SET x.revision = 30, x.deleted = true"),
         lambda: node("edited", "Entity", entities, "SET x.name = 'Eve'"),
         lambda: node("ahead", "Entity", entities, "SET x.revision = 40"),
         lambda: node("stale", "Entity", entities, "SET x = {id: $id}"),
         lambda: extra("Memory", unknown()),
         lambda: extra("Entity", f"x-{unknown()}"),
-        lambda: mention("missing", "DELETE n"),
-        lambda: mention("duplicate", "MATCH (m:Memory {id: $m}) CREATE (m)-[:MENTIONS]->(e)"),
+        lambda: mention("settled_absent", "DELETE n"),
+        lambda: mention("duplicate_edge", "MATCH (m:Memory {id: $m}) CREATE (m)-[:MENTIONS]->(e)"),
         lambda: mention("edited", "SET n.dl = 7"),
-        lambda: relation("missing", "DELETE n"),
-        lambda: relation("duplicate", "CREATE (s)-[again:RELATES_TO]->(t) SET again = n"),
+        lambda: relation("settled_absent", "DELETE n"),
+        lambda: relation("duplicate_edge", "CREATE (s)-[again:RELATES_TO]->(t) SET again = n"),
         lambda: relation("edited", "SET n.predicate = 'x'"),
         lambda: relation("ahead", "SET n.revision = 9"),
         lambda: vector("missing", "delete from memory.embeddings"),

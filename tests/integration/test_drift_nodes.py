@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
+from redis import ResponseError
 
 from memory_pipelines.domain.errors import Refused
 from tests.integration import drift
@@ -45,7 +48,10 @@ def older(world: World, key: str) -> dict[str, object]:
 def a_memory_is_removed(world: World) -> list[Found]:
     id_ = world.memory("note-3")
     world.cypher(MEMORY + "DETACH DELETE m", id=id_)
-    return [("missing", "graph", "memory", id_), *(("missing", "graph", "mention", name) for name in world.mentions(memory=id_))]
+    return [
+        ("settled_absent", "graph", "memory", id_),
+        *(("settled_absent", "graph", "mention", name) for name in world.mentions(memory=id_)),
+    ]
 
 
 @case
@@ -53,8 +59,8 @@ def a_memory_is_removed_and_its_edges_hang_on_another_node(world: World) -> list
     """The label is gone; node and edges are still there."""
     id_ = world.memory("note-3")
     world.cypher(MEMORY + "REMOVE m:Memory", id=id_)
-    mentions = [("missing", "graph", "mention", name) for name in world.mentions(memory=id_)]
-    return [("missing", "graph", "memory", id_), *mentions, *[("extra", "graph", "mention", "")] * len(mentions)]
+    mentions = [("settled_absent", "graph", "mention", name) for name in world.mentions(memory=id_)]
+    return [("settled_absent", "graph", "memory", id_), *mentions, *[("dangling_edge", "graph", "mention", "")] * len(mentions)]
 
 
 @case
@@ -94,7 +100,7 @@ def a_time_is_edited_and_the_digest_too(world: World) -> list[Found]:
 
 @case(deep=True)
 def a_memory_shows_another_namespace(world: World) -> list[Found]:
-    return of_memory(world, "note-1", "edited", "SET m.namespace = 'somebody'")
+    return of_memory(world, "note-1", "wrong_namespace", "SET m.namespace = 'somebody'")
 
 
 @case(deep=True)
@@ -131,12 +137,12 @@ def a_live_memory_is_marked_as_not_deleted(world: World) -> list[Found]:
 
 @case
 def a_live_memory_becomes_a_tombstone(world: World) -> list[Found]:
-    return of_memory(world, "note-1", "missing", "SET m = {id: $id, revision: m.revision, deleted: true}")
+    return of_memory(world, "note-1", "settled_absent", "SET m = {id: $id, revision: m.revision, deleted: true}")
 
 
 @case
 def a_live_memory_becomes_a_newer_tombstone(world: World) -> list[Found]:
-    return of_memory(world, "note-1", "missing", "SET m = {id: $id, revision: m.revision + 3, deleted: true}")
+    return of_memory(world, "note-1", "settled_absent", "SET m = {id: $id, revision: m.revision + 3, deleted: true}")
 
 
 @case
@@ -245,7 +251,7 @@ def a_memory_whose_id_is_a_number(world: World) -> list[Found]:
 @case
 def a_memory_without_an_id_mentions_somebody(world: World) -> list[Found]:
     world.cypher(ENTITY + "CREATE (:Memory)-[:MENTIONS]->(e)", id=world.entity("Ada"))
-    return [("extra", "graph", "memory", ""), ("extra", "graph", "mention", "")]
+    return [("extra", "graph", "memory", ""), ("dangling_edge", "graph", "mention", "")]
 
 
 @case
@@ -264,3 +270,41 @@ def the_ghost_of_a_forgotten_memory_from_the_future(world: World) -> list[Found]
         "MATCH (e:Entity {id: $ada}) MERGE (m:Memory {id: $id}) SET m = $props CREATE (m)-[:MENTIONS]->(e)", id=id_, props=props, ada=ada
     )
     return [("extra", "graph", "memory", id_), ("extra", "graph", "mention", f"{id_}:{ada}")]
+
+
+# -- what only the ledger tells apart, and what no constraint prevents ----------------------------------------------------
+
+
+@case
+def a_memory_that_the_ledger_does_not_say_was_settled(world: World) -> list[Found]:
+    """Its mentions hang on the same debt."""
+    id_ = world.memory("note-4")
+    world.cypher(MEMORY + "DETACH DELETE m", id=id_)
+    settled = "settled_revision = null, settled_version = null, settled_marker = null, settled_at = null"
+    world.sql.execute(f"update memory.ledger set {settled} where projection = 'graph' and id = %s", [id_])
+    return [("missing", "graph", "memory", id_), *(("missing", "graph", "mention", name) for name in world.mentions(memory=id_))]
+
+
+@case
+def a_memory_is_there_twice(world: World) -> list[Found]:
+    id_ = world.memory("note-3")
+    without_constraint(world, "Memory")
+    world.cypher(MEMORY + "WITH properties(m) AS props CREATE (again:Memory) SET again = props", id=id_)
+    return [("duplicate_node", "graph", "memory", id_)]
+
+
+@case
+def an_entity_is_there_thrice_and_its_edges_hang_on_a_copy(world: World) -> list[Found]:
+    """The copy that stays need not be the one that has the edges: what is missing then is put right by a second look."""
+    ada, plain = world.entity("Ada"), world.memory("plain")
+    without_constraint(world, "Entity")
+    world.cypher("MATCH (e:Entity {id: $id}) WITH properties(e) AS p CREATE (a:Entity), (b:Entity) SET a = p SET b = p", id=ada)
+    world.cypher("MATCH (m:Memory {id: $m}) MATCH (e:Entity {id: $e}) CREATE (m)-[:MENTIONS]->(e)", m=plain, e=ada)
+    return [("duplicate_node", "graph", "entity", ada), ("extra", "graph", "mention", f"{plain}:{ada}")]
+
+
+def without_constraint(world: World, label: str) -> None:
+    """A graph in which somebody else has dropped the uniqueness of ids."""
+    graph = world.graph._graph()  # type: ignore[attr-defined]  # FalkorDB's own client
+    with suppress(ResponseError):  # another case has done it
+        graph.drop_node_unique_constraint(label, "id")

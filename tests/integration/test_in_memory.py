@@ -3,12 +3,56 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 
-from memory_pipelines import MemoryClient, Settings
+from memory_pipelines import MemoryClient, Settings, wiring
+from memory_pipelines.domain.errors import ConfigurationError
+from memory_pipelines.domain.models import PROJECTIONS
+from memory_pipelines.services import maintenance
 from tests import engines
 from tests.integration import faults
+
+NOWHERE = engines.settings_for(Path("unused"), database_url="memory://whole", redis_url="memory://whole", graph_url="memory://whole")
+
+
+def test_the_whole_path_runs_with_no_server(tmp_path: Path) -> None:
+    settings = NOWHERE.model_copy(update={"home": tmp_path / "unused"})
+    with MemoryClient.from_env(settings) as client:
+        client.save("Mara works at Orbit Labs.", key="job", wait="all")
+        client.save("Mara moved to Porto.", key="home")
+        client.save_many([{"text": "Ben knows Mara."}, {"text": "It rained.", "expires_at": "2020-01-01"}])
+        assert {result.projection: result.failed + result.parked for result in client.sync()} == dict.fromkeys(PROJECTIONS, 0)
+        assert client.search("Where does Mara work?", limit=1)[0].key == "job"
+        assert "Orbit Labs" in {neighbour.name for neighbour in client.related("Mara").neighbours}
+        assert client.forget(key="home", wait="all").forgotten == 1
+        maintenance.maintain(client._platform)
+        assert client.sync()
+        for deep in (False, True):
+            verdict = client.audit(deep=deep)
+            assert (verdict.clean, verdict.pending, verdict.checked["memory"]) == (True, 0, 2)
+        assert "Porto" not in {neighbour.name for neighbour in client.related("Mara").neighbours}
+        assert sum(client._platform.graph.drop()) > 0
+        assert not client.audit().clean
+        client.sync()
+        assert client.audit(deep=True).clean
+        found = client.status()
+        assert (sum(found.owed.values()), found.counts["memories"], found.engines["postgres"]["address"]) == (0, 2, "whole")
+        assert "process" in found.engines["postgres"]["warnings"][0]
+    assert not (tmp_path / "unused").exists()
+
+
+def test_doctor_says_that_a_record_in_memory_does_not_last_and_what_needs_a_database_is_refused() -> None:
+    checks = {check.name: check for check in wiring.diagnose(NOWHERE)}
+    assert (checks["postgres.persistence"].state, "ends with it" in checks["postgres.persistence"].seen) == ("warning", True)
+    assert {check.state for check in checks.values()} == {"ok", "warning"}
+    with pytest.raises(ConfigurationError) as error:
+        wiring.database_url(NOWHERE)
+    assert error.value.code == "record_in_memory"
+    with closing(wiring.open_platform(NOWHERE)) as platform:
+        assert wiring.bring_schema(platform) is None
 
 
 @pytest.fixture

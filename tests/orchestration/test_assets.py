@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 
+from assets.audit import CHECKS
 from assets.drains import PROJECTIONS
 from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.domain.models import Ref
 from memory_pipelines.services.platform import Platform
-from resources.configuration import AuditConfig, DrainConfig, HistoryConfig
+from resources.configuration import AuditConfig, DrainConfig, HistoryConfig, RepairConfig
 from tests import engines
 from tests.orchestration.conftest import checks_of, metadata_of
 
@@ -79,9 +82,14 @@ def test_a_drift_fails_the_check_of_its_family(client: MemoryClient, settings: S
     graph.close()
     found = execute("audit_quick")
     assert found.success
-    assert checks_of(found) == {"graph_equals_record": False, "embeddings_equal_record": True, "ledger_on_time": True}
+    assert {name for name, passed in checks_of(found).items() if not passed} == {"graph_equals_record", "nothing_absent"}
+    assert len(checks_of(found)) == len(CHECKS)
     assert metadata_of(found, "consistency_audit")["findings"] > 1
-    assert metadata_of(found, "consistency_audit")["differences"].records  # type: ignore[attr-defined]
+    (worst, *_) = metadata_of(found, "consistency_audit")["differences"].records  # type: ignore[attr-defined]
+    assert worst.data["kind"] == "settled_absent"
+    assert all(worst.data[time] for time in ("since", "written", "settled"))
+    assert metadata_of(found, "consistency_audit")["found_settled_absent"] == metadata_of(found, "consistency_audit")["findings"]
+    assert checks_of(execute("audit_incremental"))["nothing_absent"] is False  # what the last one found is looked at again
     assert checks_of(execute("sync_graph", {"knowledge_graph": BRIEF}))["graph_complete"] is False
 
     repaired = execute("audit_repair")
@@ -183,3 +191,23 @@ def test_an_audit_can_be_configured(client: MemoryClient, execute: Execute) -> N
     save(client)
     found = metadata_of(execute("sync_everything", {"consistency_audit": AuditConfig(deep=True)}), "consistency_audit")
     assert found["mode"] == "deep"
+
+
+@pytest.mark.parametrize("how", ["inline", "file", "none"])
+def test_a_repair_applies_its_plan_and_shows_what_became_of_it(
+    client: MemoryClient, settings: Settings, execute: Execute, tmp_path: Path, how: str
+) -> None:
+    save(client)
+    execute("sync_everything")
+    graph = engines.graph_server(settings)
+    graph.run("MATCH (m:Memory) WITH m LIMIT 2 DETACH DELETE m", write=True)
+    graph.close()
+    text = client.plan_repair().as_text()
+    (tmp_path / "plan.json").write_text(text)
+    config = {"inline": {"plan": json.loads(text)}, "file": {"path": str(tmp_path / "plan.json")}, "none": {}}[how]
+    result = execute("repair", {"apply_plan": RepairConfig(**config)})
+    (event,) = [event for event in result.all_events if event.event_type_value == "STEP_OUTPUT"]
+    shown = {name: value.value for name, value in event.step_output_data.metadata.items()}
+    assert (shown["clean"], shown["rows_owed"], shown["findings"]) == (True, 2, 0)
+    assert shown["plan"].records[0].data["rows"] == 2
+    assert client.audit(deep=True).clean

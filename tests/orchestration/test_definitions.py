@@ -13,13 +13,13 @@ import pytest
 
 from assets.drains import PROJECTIONS
 from memory_pipelines.definitions import defs
-from resources.configuration import AuditConfig, DrainConfig, HistoryConfig
+from resources.configuration import AuditConfig, DeadLettersConfig, DrainConfig, HistoryConfig, RepairConfig
 
 ROOT = Path(__file__).parents[2]
 ASSETS = {"memories", "entities", "embeddings", "knowledge_graph", "consistency_audit"}
 JOBS = {
-    "sync_entities", "sync_embeddings", "sync_graph", "sync_everything", "audit_quick", "audit_deep", "audit_repair", "maintenance",
-    "rebuild_entities", "rebuild_embeddings", "rebuild_graph",
+    "sync_entities", "sync_embeddings", "sync_graph", "sync_everything", "audit_incremental", "audit_quick", "audit_deep", "audit_repair",
+    "repair", "maintenance", "rebuild_entities", "rebuild_embeddings", "rebuild_graph",
 }  # fmt: skip
 
 
@@ -34,7 +34,9 @@ def test_what_there_is() -> None:
     assert {sensor.name for sensor in repository.sensor_defs} == {
         "entities_queue", "embeddings_queue", "graph_queue", "repair_after_failed_audit", "run_failure",
     }  # fmt: skip
-    assert {schedule.name for schedule in repository.schedule_defs} == {"audit_hourly", "audit_weekly", "maintenance_nightly"}
+    assert {schedule.name for schedule in repository.schedule_defs} == {
+        "audit_hourly", "audit_daily", "audit_weekly", "maintenance_nightly",
+    }  # fmt: skip
 
 
 def test_everything_runs_by_itself_once_dagster_is_started() -> None:
@@ -68,11 +70,11 @@ def test_an_asset_says_what_it_is(name: str) -> None:
 def test_a_check_is_one_question() -> None:
     graph = defs.resolve_asset_graph()
     descriptions = {key.name: graph.get_check_spec(key).description or "" for key in graph.asset_check_keys}
-    assert len(descriptions) == 12
+    assert len(descriptions) == 23
     assert [name for name, description in descriptions.items() if not description.endswith("?")] == []
 
 
-@pytest.mark.parametrize("config", [DrainConfig, AuditConfig, HistoryConfig])
+@pytest.mark.parametrize("config", [DrainConfig, AuditConfig, RepairConfig, HistoryConfig, DeadLettersConfig])
 def test_what_may_be_configured_is_described(config: type[dg.Config]) -> None:
     assert [name for name, field in config.model_fields.items() if not (field.description or "").endswith(".")] == []
 

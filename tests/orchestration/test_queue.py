@@ -134,8 +134,8 @@ def test_a_process_that_ends_does_not_wait_for_its_sensors(platform: Platform, t
     assert done.returncode == 0, done.stderr
 
 
-def verdict(*, at: str = "2026-01-01T00:00:00+00:00", clean: bool = False, repaired: int = 0) -> dict[str, Any]:
-    return {"at": at, "clean": clean, "repaired": repaired}
+def verdict(*, at: str = "2026-01-01T00:00:00+00:00", clean: bool = False, repaired: int = 0, found: int = 3) -> dict[str, Any]:
+    return {"at": at, "clean": clean, "repaired": repaired, "kinds": {"missing": found - 1, "edited": 1}}
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,14 @@ def verdict(*, at: str = "2026-01-01T00:00:00+00:00", clean: bool = False, repai
 )
 def test_a_repair_is_wanted_when_the_newest_verdict_is_unclean(history: list[dict[str, Any]], wanted: bool) -> None:
     assert repair.decide(history, None).wanted is wanted
+
+
+def test_more_than_the_bound_is_for_a_person() -> None:
+    enough = repair.decide([verdict(found=10)], None, bound=10)
+    assert (enough.wanted, enough.alert) == (True, False)
+    too_much = repair.decide([verdict(found=11)], None, bound=10)
+    assert (too_much.wanted, too_much.alert) == (False, True)
+    assert "MEMORY_REPAIR_BOUND" in too_much.reason
 
 
 def test_a_repair_is_requested_once_and_again_when_it_died() -> None:

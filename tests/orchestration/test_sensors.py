@@ -115,20 +115,51 @@ def test_without_the_record_the_tick_is_an_error(name: str, resource: Resource, 
         tick(name, resource, instance)
 
 
-def test_a_failed_audit_is_repaired(client: MemoryClient, settings: Settings, resource: Resource, instance: Instance) -> None:
+def lose_memories(client: MemoryClient, settings: Settings) -> None:
+    """Five memories are in step, then the graph has lost them, and an audit has said so."""
     client.save_many([{"text": f"Ada met Charles {number} times."} for number in range(5)])
     client.sync()
-    assert client.audit().clean
-    assert not tick("repair_after_failed_audit", resource, instance).run_requests
     graph = engines.graph_server(settings)
     graph.run("MATCH (m:Memory) DETACH DELETE m", write=True)
     graph.close()
     assert not client.audit().clean
-    (request,) = tick("repair_after_failed_audit", resource, instance).run_requests or []
-    job = defs.resolve_job_def("audit_repair")
-    assert job.execute_in_process(instance=instance, run_config=request.run_config or None).success
+
+
+def test_a_failed_audit_is_repaired(client: MemoryClient, settings: Settings, resource: Resource, instance: Instance) -> None:
     assert not tick("repair_after_failed_audit", resource, instance).run_requests
+    lose_memories(client, settings)
+    (request,) = tick("repair_after_failed_audit", resource, instance).run_requests or []
+    plan = request.run_config["ops"]["apply_plan"]["config"]["plan"]
+    assert len(plan["rows"]) == 5
+    assert "Charles" not in str(plan)
+    assert defs.resolve_job_def("repair").execute_in_process(instance=instance, run_config=request.run_config).success
+    assert "is clean" in str(tick("repair_after_failed_audit", resource, instance).skip_reason)
     assert client.audit(deep=True).clean
+
+
+def test_too_much_drift_is_left_to_a_person(
+    client: MemoryClient, settings: Settings, resource: Resource, instance: Instance, environment: Patch
+) -> None:
+    environment.setenv("MEMORY_REPAIR_BOUND", "4")
+    lose_memories(client, settings)
+    answer = tick("repair_after_failed_audit", resource, instance)
+    assert not answer.run_requests
+    assert "MEMORY_REPAIR_BOUND" in str(answer.skip_reason)
+
+
+def test_an_edit_that_cannot_be_adopted_is_left_to_a_person(
+    client: MemoryClient, settings: Settings, resource: Resource, instance: Instance
+) -> None:
+    client.save("Ada met Ben.", entities=[{"name": "Ada"}, {"name": "Ben"}])
+    client.sync()
+    client.set_policy("default", "adopt")
+    graph = engines.graph_server(settings)
+    graph.run("MATCH (e:Entity {name: 'Ada'}) SET e.name = 'Ben'", write=True)
+    graph.close()
+    assert not client.audit(deep=True).clean
+    answer = tick("repair_after_failed_audit", resource, instance)
+    assert not answer.run_requests
+    assert "Nothing of it can be repaired" in str(answer.skip_reason)
 
 
 def test_a_failed_run_is_told(instance: Instance) -> None:

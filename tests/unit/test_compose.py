@@ -140,7 +140,7 @@ def test_a_signal_reaches_the_process_and_there_is_time_for_it() -> None:
         service = SERVICES[name]
         assert isinstance(service["command"], list)
         assert service["init"] is True
-        assert service["stop_grace_period"] == ("10s" if name == "dagster-daemon" else "15s")
+        assert service["stop_grace_period"] == ("10s" if name == "dagster-daemon" else "20s")
     for name in ("code", "dagster-daemon", "dagster-webserver"):
         assert SERVICES[name]["environment"]["TINI_KILL_PROCESS_GROUP"] == "1"
     for name in LASTING:

@@ -20,7 +20,22 @@ import typer
 from memory_pipelines import __version__
 from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.entrypoints import errors
-from memory_pipelines.entrypoints.cli import audit, demo, dev, doctor, engines, memories, output, search, sync, transfer
+from memory_pipelines.entrypoints.cli import (
+    audit,
+    dead,
+    demo,
+    dev,
+    doctor,
+    engines,
+    explain,
+    memories,
+    output,
+    policy,
+    repair,
+    search,
+    sync,
+    transfer,
+)
 
 app = typer.Typer(
     name="memory-pipelines",
@@ -30,7 +45,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for group in (demo, dev, memories, search, transfer, sync, audit, doctor, engines):
+for group in (demo, dev, memories, search, transfer, sync, dead, audit, explain, repair, policy, doctor, engines):
     app.add_typer(group.app)
 
 _debug = False

@@ -44,7 +44,15 @@ def status(json: options.Json = False) -> None:
         found = client.status()
     if json:
         output.document(
-            {"owed": found.owed, "oldest_owed_seconds": found.oldest_owed_seconds, "parked": found.parked, "engines": found.engines}
+            {
+                "owed": found.owed,
+                "oldest_owed_seconds": found.oldest_owed_seconds,
+                "parked": found.parked,
+                "dropped": found.dropped,
+                "dead_events": found.dead_events,
+                "engines": found.engines,
+                "breakers": found.breakers,
+            }
         )
     else:
         counts = {name: count for name, count in found.counts.items() if isinstance(count, int)}
@@ -53,8 +61,16 @@ def status(json: options.Json = False) -> None:
         if found.oldest_owed_seconds is not None and any(found.owed.values()):
             output.say(f"The oldest has been owed for {found.oldest_owed_seconds:,.0f} s.")
         if found.parked:
-            output.say(f"[yellow]{found.parked:,} parked[/yellow]: they failed for a reason of their own; see the Dagster UI.")
+            output.say(f"[yellow]{found.parked:,} parked[/yellow]: they failed for a reason of their own; see memory-pipelines dead list.")
+        if found.dropped:
+            output.say(f"{found.dropped:,} given up knowingly: their debt stays, and audits name it.")
+        if found.dead_events:
+            output.say(f"[yellow]{found.dead_events:,} events[/yellow] could not be read; see memory-pipelines dead list.")
         output.table("Engines", ("engine", "answers", "what it is"), [_engine(name, facts) for name, facts in found.engines.items()])
+        columns = ("dependency", "breaker", "failures in a row", "reason", "open for, s", "next probe in, s")
+        fields = ("mode", "failures", "reason", "open_seconds", "probe_in_seconds")
+        rows = [(name, *(facts[field] for field in fields)) for name, facts in found.breakers.items()]
+        output.table("Breakers", columns, rows, right=(columns[2], *columns[4:]))
         for name, facts in found.engines.items():
             for warning in facts.get("warnings", ()):
                 output.say(f"[yellow]{name}[/yellow]: {output.visible(warning)}")

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -96,38 +97,40 @@ class OpenAIExtractor:
                 response_format={"type": "json_schema", "json_schema": {"name": "links", "strict": True, "schema": _SCHEMA}},
             )
         except UnicodeEncodeError:
-            return Extraction(None, "The text holds half a surrogate pair, which no encoding can carry.")
+            return Extraction(None, "The text holds half a surrogate pair, which no encoding can carry.", "extraction_refused", final=True)
         except FAILURES as error:
             if is_refusal(error) and getattr(error, "param", None) not in ("model", "response_format"):
-                return Extraction(None, f"The model's server refused the text ({short_code(error)}).")
+                problem = f"The model's server refused the text ({short_code(error)})."
+                return Extraction(None, problem, "extraction_refused", final=True)
             raise failure(error, "extractor") from None
-        self._count(answer)
-        return _read(answer)
+        return replace(_read(answer), tokens=self._count(answer))
 
-    def _count(self, answer: Any) -> None:
+    def _count(self, answer: Any) -> int:
+        """Tokens of one answer, as the server counted them."""
         usage = getattr(answer, "usage", None)
         if usage is None:
-            return
+            return 0
         with self._lock:
             self._tokens["tokens"] += getattr(usage, "total_tokens", None) or 0
             self._tokens["input_tokens"] += getattr(usage, "prompt_tokens", None) or 0
             self._tokens["output_tokens"] += getattr(usage, "completion_tokens", None) or 0
+        return getattr(usage, "total_tokens", None) or 0
 
 
 def _read(answer: Any) -> Extraction:
     """The links of an answer, or what is wrong with it. Problems never quote the answer: it may quote the text."""
     choices = getattr(answer, "choices", None)
     if not choices:
-        return Extraction(None, "The model sent no answer.")
+        return Extraction(None, "The model sent no answer.", "extraction_invalid")
     message, reason = choices[0].message, choices[0].finish_reason
     if getattr(message, "refusal", None) or reason == "content_filter":
-        return Extraction(None, "The model refused the text.")
+        return Extraction(None, "The model refused the text.", "extraction_refused", final=True)
     if reason == "length":
-        return Extraction(None, "The model's answer was cut off at its length limit.")
+        return Extraction(None, "The model's answer was cut off at its length limit.", "extraction_truncated")
     try:
         return Extraction(_links(json.loads(message.content)))
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-        return Extraction(None, "The model's answer does not have the form that was asked for.")
+        return Extraction(None, "The model's answer does not have the form that was asked for.", "extraction_invalid")
 
 
 def _links(data: Any) -> Links:

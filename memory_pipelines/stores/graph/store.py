@@ -55,14 +55,15 @@ class CypherGraph:
         """Apply a batch of one kind as one statement under the marker.
 
         Args:
-            kind: `memory`, `entity`, `relation`, `buried_relation` or `strays`.
+            kind: `memory`, `entity`, `relation`, `buried_relation`, `strays`, `copies_memory` or `copies_entity`.
             rows: `{id, revision, expect, props, mentions? | source?, target?}`; `expect` is -2 or the revision a repair saw.
             claim, issued, settled: of the claim that the rows came with.
 
         Returns:
             `marker` None when the marker refused the batch and nothing was written.
         """
-        name = {"buried_relation": "bury_relation", "strays": "remove_strays"}.get(kind, f"apply_{kind}")
+        name = f"remove_{kind}" if kind.startswith(("copies", "strays")) else f"apply_{kind}"
+        name = "bury_relation" if kind == "buried_relation" else name
         parameters = {"rows": list(rows), "claim": claim, "issued": issued, "settled": settled}
         answer = self._transport.run(statements("batches")[name], parameters, write=True)
         if not answer:
@@ -117,10 +118,14 @@ class CypherGraph:
 
     # -- audit -------------------------------------------------------------------------------------------------------
 
-    def sums(self, kind: str, *, buckets: Sequence[int] | None = None) -> list[list[int]]:
-        """`[bucket, count, high, low]` of what is live, or `[bucket, leaf, count, high, low]` within `buckets`."""
-        rows = self._read("audit", f"sums_{kind}") if buckets is None else self._read("audit", f"leaves_{kind}", buckets=list(buckets))
-        places = 1 if buckets is None else 2
+    def sums(self, kind: str, *, buckets: Sequence[int] | None = None, leaves: bool = True) -> list[list[int]]:
+        """`[bucket, count, high, low]` of what is live, or `[bucket, leaf, count, high, low]` within `buckets`; without `leaves`
+        those of `buckets` alone, per bucket."""
+        if buckets is None:
+            rows = self._read("audit", f"sums_{kind}")
+        else:
+            rows = self._read("audit", f"{'leaves' if leaves else 'buckets'}_{kind}", buckets=list(buckets))
+        places = 1 if buckets is None or not leaves else 2
         placed = [row for row in rows if all(type(value) is int for value in row[:places])]  # the rest is nobody's
         return [[round(value) for value in row] for row in placed if 0 <= row[0] < 4096]
 
@@ -131,7 +136,7 @@ class CypherGraph:
         """Live rows as the graph shows them: `{id, props}`, edges with `source` and `target`.
 
         Args:
-            ids: ids of nodes, or `{id, source, target}` of edges; tombstones come too.
+            ids: ids of nodes, or `{id, source, target}` of edges; tombstones come too, and each edge says whether it is `dangling`.
             cells: (bucket, leaf) pairs.
             buckets: first bucket and the one after the last.
             nobodys: at most so many rows that have no bucket.
@@ -145,10 +150,30 @@ class CypherGraph:
         else:
             answer = self._read("audit", f"nobodys_{kind}", limit=nobodys or 1000)
         if kind == "mention":
-            return [{"id": f"{source}:{target}", "source": source, "target": target, "props": props} for source, target, props in answer]
+            return [
+                {"id": f"{source}:{target}", "source": source, "target": target, "props": props, "dangling": rest == [1]}
+                for source, target, props, *rest in answer
+            ]
         if kind == "relation":
-            return [{"id": id_, "source": source, "target": target, "props": props} for id_, source, target, props in answer]
+            return [
+                {"id": id_, "source": source, "target": target, "props": props, "dangling": rest == [1]}
+                for id_, source, target, props, *rest in answer
+            ]
         return [{"id": id_, "props": props} for id_, props in answer]
+
+    def between(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        """Live relations from one entity to another, with an id or without: `{source, target, props}`."""
+        wanted = [{"source": source, "target": target} for source, target in pairs]
+        rows = self._read("repair", "between", pairs=wanted) if wanted else []
+        return [{"source": source, "target": target, "props": props} for source, target, props in rows]
+
+    def strays(self) -> int:
+        """How many nodes and edges nobody can name: what a batch of `strays` removes."""
+        return sum(int(self._read("repair", f"stray_{what}")[0][0]) for what in ("nodes", "relations", "mentions"))
+
+    def stray_pairs(self) -> list[tuple[str, str]]:
+        """Entities between which a relation without an id lies."""
+        return [(str(source), str(target)) for source, target in self._read("repair", "stray_between")]
 
     def counts(self) -> dict[str, int]:
         """Live rows of each kind."""

@@ -57,6 +57,8 @@ class MemoryGraph:
         write: dict[str, Callable[[Row], bool]] = {
             "memory": self._apply_memory, "entity": self._apply_entity, "relation": self._apply_relation,
             "buried_relation": self._bury_relation, "strays": self._remove_strays,
+            "copies_memory": lambda row: self._remove_copies("Memory", row),
+            "copies_entity": lambda row: self._remove_copies("Entity", row),
         }  # fmt: skip
         with self._held.lock:
             marker = self._held.marker
@@ -160,15 +162,27 @@ class MemoryGraph:
 
     def _remove_strays(self, row: Row) -> bool:
         del row
-        for label, kind in (("Entity", "RELATES_TO"), ("Memory", "MENTIONS")):
-            for edge in self._held.edges(None, kind):
-                nameless = kind == "RELATES_TO" and not named(edge.props.get("id"))
-                if nameless or edge.source.label != label or not named(edge.source.id) or not named(edge.target.id):
-                    self._held.cut(edge)
+        for label, kind in _EDGES.values():
+            for edge in self._stray_edges(label, kind):
+                self._held.cut(edge)
         for label in _LABELS.values():
             for node in [node for node in self._held.nodes(label) if not named(node.id)]:
                 self._held.drop(node)
         return True
+
+    def _remove_copies(self, label: str, row: Row) -> bool:
+        for node in [node for node in self._held.nodes(label) if node.id == row["id"]][1:]:
+            self._held.drop(node)
+        return True
+
+    def _stray_edges(self, label: str, kind: str) -> list[Edge]:
+        """Edges that nobody can name, or that start where none of their kind may."""
+        found = []
+        for edge in self._held.edges(None, kind):
+            nameless = kind == "RELATES_TO" and not named(edge.props.get("id"))
+            if nameless or edge.source.label != label or not named(edge.source.id) or not named(edge.target.id):
+                found.append(edge)
+        return found
 
     def _between(self, source: str, target: str, id_: str) -> list[Edge]:
         """Relations with this id from an entity to whatever node has the target's id."""
@@ -215,14 +229,14 @@ class MemoryGraph:
 
     # -- audit -------------------------------------------------------------------------------------------------------
 
-    def sums(self, kind: str, *, buckets: Sequence[int] | None = None) -> list[list[int]]:
+    def sums(self, kind: str, *, buckets: Sequence[int] | None = None, leaves: bool = True) -> list[list[int]]:
         """See `CypherGraph.sums`."""
         wanted = None if buckets is None else set(buckets)
         totals: dict[tuple[Any, ...], list[int]] = {}
         with self._held.lock:
             for place, props in self._live(kind):
                 bucket, leaf = place.get("bucket"), place.get("leaf")
-                key: tuple[Any, ...] = (bucket,) if wanted is None else (bucket, leaf)
+                key: tuple[Any, ...] = (bucket,) if wanted is None or not leaves else (bucket, leaf)
                 if not all(type(part) is int for part in key) or not 0 <= key[0] < 4096:
                     continue  # nobody's
                 if wanted is not None and bucket not in wanted:
@@ -247,6 +261,28 @@ class MemoryGraph:
                 first, end = buckets
                 return self._where(kind, lambda place: type(place.props.get("bucket")) is int and first <= place.props["bucket"] < end)
             return self._where(kind, lambda place: not placed(place), nobodys=True)[: nobodys or 1000]
+
+    def between(self, pairs: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+        """See `CypherGraph.between`."""
+        wanted = set(pairs)
+        with self._held.lock:
+            return [
+                {"source": edge.source.id, "target": edge.target.id, "props": dict(edge.props)}
+                for edge in self._held.edges("Entity", "RELATES_TO")
+                if live(edge.props) and edge.target.label == "Entity" and (edge.source.id, edge.target.id) in wanted
+            ]
+
+    def strays(self) -> int:
+        """See `CypherGraph.strays`."""
+        with self._held.lock:
+            nodes = sum(1 for label in _LABELS.values() for node in self._held.nodes(label) if not named(node.id))
+            return nodes + sum(len(self._stray_edges(label, kind)) for label, kind in _EDGES.values())
+
+    def stray_pairs(self) -> list[tuple[str, str]]:
+        """See `CypherGraph.stray_pairs`."""
+        with self._held.lock:
+            ours = [edge for edge in self._stray_edges("Entity", "RELATES_TO") if edge.source.label == edge.target.label == "Entity"]
+            return sorted({(str(edge.source.id), str(edge.target.id)) for edge in ours if named(edge.source.id) and named(edge.target.id)})
 
     def counts(self) -> dict[str, int]:
         """See `CypherGraph.counts`."""
@@ -283,12 +319,17 @@ class MemoryGraph:
                     and edge.target.id == wanted["target"]
                     and (kind == "mention" or edge.props.get("id") == wanted["id"])
                 ):
-                    found.append(_edge(kind, edge, label))
+                    stands = _stands(edge.source, label) and _stands(edge.target, "Entity")
+                    found.append({**_edge(kind, edge, label), "dangling": not stands})
         return found
 
 
 def _fresh(held_revision: int, row: Row) -> bool:
     return bool(held_revision <= row["revision"] or held_revision == row["expect"])
+
+
+def _stands(node: Node, label: str) -> bool:
+    return node.label == label and live(node.props)
 
 
 def _known(node: Node) -> bool:

@@ -25,6 +25,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: function for subject in _SUBJECTS for name, function in vars(subject).items() if _NAME.fullmatch(name)
 }
 
+WITHOUT: dict[str, str] = {}
+"""Functions of the SQL that have no twin, each with the reason as a clause: "it …"."""
+
 
 class MemoryFunctions:
     """`ports.RecordTransport` in this process. Calls come one after the other; each is a transaction.
@@ -55,7 +58,8 @@ class MemoryFunctions:
 
     def _call(self, name: str, payload: Mapping[str, Any], *beside: Any) -> Any:
         if name not in FUNCTIONS:
-            raise ConfigurationError("schema_outdated", f"The record in memory lacks {name}: use a Postgres (MEMORY_DATABASE_URL).")
+            why = WITHOUT.get(name, "it is not known")
+            raise ConfigurationError("schema_outdated", f"The record in memory lacks {name}, because {why}: name a Postgres.")
         asked = _json(payload)
         with self._tables.transaction() as tables:
             answer = json.dumps(FUNCTIONS[name](tables, json.loads(asked), *beside))

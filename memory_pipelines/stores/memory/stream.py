@@ -11,8 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from memory_pipelines.domain import events
 from memory_pipelines.domain.models import PROJECTIONS, Ref
-from memory_pipelines.ports import StreamEntry
+from memory_pipelines.ports import Breaker, StreamEntry
 from memory_pipelines.stores.redis import keys  # its lifetimes hold here too
 
 
@@ -29,11 +30,17 @@ class Held:
     """What the clients of one address share."""
 
     changed: threading.Condition = field(default_factory=threading.Condition)
-    entries: dict[int, tuple[Ref, ...]] = field(default_factory=dict)
+    entries: dict[int, Mapping[str, str]] = field(default_factory=dict)
     groups: dict[str, _Group] = field(default_factory=dict)
     newest: int = 0
     waiting: int = 0
     epoch: int = 0  # how often it was emptied
+
+    def add(self, fields: Mapping[str, str]) -> None:
+        """Add an entry, and wake whoever waits. Its lock is held."""
+        self.newest += 1
+        self.entries[self.newest] = fields
+        self.changed.notify_all()
 
     def empty(self) -> None:
         """Drop everything; whoever reads at the moment ends with nothing."""
@@ -69,11 +76,9 @@ class MemoryStream:
         if not refs:
             return True
         with self._held.changed:
-            self._held.newest += 1
-            self._held.entries[self._held.newest] = tuple(refs)
-            if len(self._held.entries) > keys.STREAM_LENGTH:
-                del self._held.entries[next(iter(self._held.entries))]
-            self._held.changed.notify_all()
+            if len(self._held.entries) >= keys.STREAM_LENGTH:
+                return False
+            self._held.add(events.write(refs))
         return True
 
     def read(self, group: str, consumer: str, *, count: int, block_ms: int) -> list[StreamEntry]:
@@ -93,7 +98,7 @@ class MemoryStream:
                 taken = [number for number in self._held.entries if number > mine.last][:count]
                 mine.last = taken[-1] if taken else mine.last
             mine.pending.update(dict.fromkeys(taken, time.monotonic()))
-            return [StreamEntry(_id(number), self._held.entries[number]) for number in taken]
+            return [_entry(number, self._held.entries[number]) for number in taken]
 
     def acknowledge(self, group: str, ids: Sequence[str]) -> None:
         """See `ports.EventStream.acknowledge`."""
@@ -118,10 +123,15 @@ class MemoryStream:
         with self._held.changed:
             return _id(self._newest())
 
+    def breaker(self) -> Breaker:
+        """See `ports.EventStream.breaker`. It is never away."""
+        return Breaker()
+
     def health(self) -> Mapping[str, Any]:
         """What it is; a warning that nothing of it outlives the process."""
         lost = "It lives in this process alone: other processes do not see its events, and its end drops them."
-        return {"server": "memory", "version": "1", "entries": len(self._held.entries), "warnings": (lost,)}
+        full = (keys.FULL,) if len(self._held.entries) >= keys.STREAM_LENGTH else ()
+        return {"server": "memory", "version": "1", "entries": len(self._held.entries), "warnings": (*full, lost)}
 
     def close(self) -> None:
         """Nothing to close: what is held is the process's."""
@@ -135,6 +145,11 @@ class MemoryStream:
             self._held.changed.wait_for(condition, min(block_ms / 1000, keys.LONGEST_BLOCK_SECONDS))
         finally:
             self._held.waiting -= 1
+
+
+def _entry(number: int, fields: Mapping[str, str]) -> StreamEntry:
+    refs, problem = events.read(fields)
+    return StreamEntry(_id(number), refs) if problem is None else StreamEntry(_id(number), (), problem, events.payload(fields))
 
 
 def _id(number: int) -> str:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from memory_pipelines.stores.postgres.subjects.audit import Audit
+from memory_pipelines.stores.postgres.subjects.dead_letters import DeadLetters
 from memory_pipelines.stores.postgres.subjects.embeddings import Embeddings
 from memory_pipelines.stores.postgres.subjects.entities import Entities
 from memory_pipelines.stores.postgres.subjects.memories import Memories
+from memory_pipelines.stores.postgres.subjects.repair import Repair
 from memory_pipelines.stores.postgres.subjects.status import Status
 from memory_pipelines.stores.postgres.subjects.sync import Sync
 
 
-class PostgresRecord(Memories, Sync, Entities, Embeddings, Audit, Status):
+class PostgresRecord(Memories, Sync, DeadLetters, Entities, Embeddings, Audit, Repair, Status):
     """`ports.RecordStore` over any transport that calls functions.
 
     Args:

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 
+from memory_pipelines.ports import Breaker
+from memory_pipelines.ports.breakers import BreakerMode
 from memory_pipelines.stores.redis import keys
 from memory_pipelines.stores.redis.connection import ERRORS
 
@@ -37,6 +39,7 @@ class Courier:
         self._threads: list[threading.Thread] = []
         self._probe_at: float | None = None  # not None while Redis counts as away
         self._probe: Future[float] | None = None
+        self._away_since = 0.0
 
     def deliver(self, call: Call) -> bool:
         """Whether `call` ended well and in time. One that was late goes on by itself, and may still end well."""
@@ -58,6 +61,15 @@ class Courier:
             return False
         return True
 
+    def breaker(self) -> Breaker:
+        """Whether Redis counts as away."""
+        with self._lock:
+            if self._probe_at is None:
+                return Breaker()
+            left = self._probe_at - time.monotonic()
+            mode: BreakerMode = "open" if left > 0 else "half-open"
+            return Breaker(mode, 1, max(left, 0.0), time.monotonic() - self._away_since, "stream_unavailable")
+
     def close(self) -> None:
         """End the threads as soon as they are idle."""
         with self._lock:
@@ -67,6 +79,8 @@ class Courier:
 
     def _away_for(self, seconds: float) -> None:
         with self._lock:
+            if self._probe_at is None:
+                self._away_since = time.monotonic()
             self._probe_at = time.monotonic() + seconds
 
     def _late(self, outcome: Future[float]) -> None:

@@ -1,11 +1,10 @@
 """The event stream: `XADD` after each commit, one consumer group per projection. Events say what to look at, never what to write.
 
-An entry is `{"v": "1", "refs": "[[kind, id], …]"}`. Losing it, or all of Redis, costs time: the ledger owes what it named.
+What an entry holds says `domain/events.py`. Losing it, or all of Redis, costs time: the ledger owes what it named.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,9 +13,10 @@ from typing import Any
 
 import redis
 
+from memory_pipelines.domain import events
 from memory_pipelines.domain.errors import ConfigurationError, Unavailable
 from memory_pipelines.domain.models import PROJECTIONS, Ref
-from memory_pipelines.ports import StreamEntry
+from memory_pipelines.ports import Breaker, StreamEntry
 from memory_pipelines.stores.redis import condition, keys
 from memory_pipelines.stores.redis.address import parse
 from memory_pipelines.stores.redis.connection import ERRORS, Connection
@@ -50,13 +50,14 @@ class RedisStream:
         self._key = keys.stream(prefix)
         self._groups: set[str] = set()
         self._looked = False
+        self._full = False  # at its bound: nothing is published, and the ledger owes
+        self._unlooked = 0  # events to publish until its length is looked at
 
     def publish(self, refs: Sequence[Ref]) -> bool:
         """See `ports.EventStream.publish`. A Redis that is away costs one save 100 ms, and the others nothing (`courier.py`)."""
         if not refs:
             return True
-        entry: dict[Any, Any] = {"v": "1", "refs": json.dumps([[ref.kind, ref.id] for ref in refs], separators=(",", ":"))}
-        return self._courier.deliver(lambda: self._quick.client.xadd(self._key, entry, maxlen=keys.STREAM_LENGTH, approximate=True))
+        return self._courier.deliver(lambda: self._put(events.write(refs))) and not self._full
 
     def read(self, group: str, consumer: str, *, count: int, block_ms: int) -> list[StreamEntry]:
         """See `ports.EventStream.read`."""
@@ -128,13 +129,27 @@ class RedisStream:
         except ERRORS as error:
             raise Unavailable("stream_unavailable", f"The Redis at {self._address.places} did not answer. Is it running?") from error
         facts = {"server": _SERVERS[self._address.topology], "version": str(info.get("redis_version", "unknown")), "entries": entries}
-        return facts | {"policy": str(info.get("maxmemory_policy", "unknown")), "warnings": condition.warnings(info)}
+        full = (keys.FULL,) if entries >= keys.STREAM_LENGTH else ()
+        return facts | {"policy": str(info.get("maxmemory_policy", "unknown")), "warnings": (*full, *condition.warnings(info))}
+
+    def breaker(self) -> Breaker:
+        """See `ports.EventStream.breaker`."""
+        return self._courier.breaker()
 
     def close(self) -> None:
         """Close the connections."""
         self._courier.close()
         for connection in (self._quick, self._patient, self._waiting):
             connection.close()
+
+    def _put(self, entry: dict[Any, Any]) -> None:
+        """Add an entry, unless the stream is at its bound: what a group has not settled is never trimmed to make room."""
+        if self._unlooked == 0 or self._full:
+            self._full = int(self._quick.client.xlen(self._key)) >= keys.STREAM_LENGTH
+            self._unlooked = keys.STREAM_LOOK_EVERY
+        if not self._full:
+            self._unlooked -= 1
+            self._quick.client.xadd(self._key, entry)
 
     def _info(self, connection: Connection) -> dict[str, Any]:
         """What `INFO` says; nothing where the user may not ask."""
@@ -188,10 +203,5 @@ def _block(milliseconds: int) -> int:
 
 
 def _entry(id_: str, fields: Mapping[str, str]) -> StreamEntry:
-    if fields.get("v") != "1":
-        return StreamEntry(id_, (), f"unknown version {fields.get('v')!r}")
-    try:
-        refs = tuple(Ref(str(kind), str(subject)) for kind, subject in json.loads(fields["refs"]))
-    except (KeyError, ValueError, TypeError, RecursionError) as error:
-        return StreamEntry(id_, (), f"malformed: {type(error).__name__}")
-    return StreamEntry(id_, refs)
+    refs, problem = events.read(fields)
+    return StreamEntry(id_, refs) if problem is None else StreamEntry(id_, (), problem, events.payload(fields))

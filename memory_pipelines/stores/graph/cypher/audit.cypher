@@ -19,6 +19,26 @@ RETURN m.bucket, count(n), sum(toInteger(n.dh)), sum(toInteger(n.dl))
 MATCH (m:Entity)-[n:RELATES_TO]->() WHERE n.deleted IS NULL AND m.bucket IS NOT NULL
 RETURN m.bucket, count(n), sum(toInteger(n.dh)), sum(toInteger(n.dl))
 
+// name: buckets_memory
+UNWIND $buckets AS b
+MATCH (m:Memory {bucket: b}) WHERE m.deleted IS NULL
+RETURN b, count(m), sum(toInteger(m.dh)), sum(toInteger(m.dl))
+
+// name: buckets_entity
+UNWIND $buckets AS b
+MATCH (m:Entity {bucket: b}) WHERE m.deleted IS NULL
+RETURN b, count(m), sum(toInteger(m.dh)), sum(toInteger(m.dl))
+
+// name: buckets_mention
+UNWIND $buckets AS b
+MATCH (m:Memory {bucket: b})-[n:MENTIONS]->()
+RETURN b, count(n), sum(toInteger(n.dh)), sum(toInteger(n.dl))
+
+// name: buckets_relation
+UNWIND $buckets AS b
+MATCH (m:Entity {bucket: b})-[n:RELATES_TO]->() WHERE n.deleted IS NULL
+RETURN b, count(n), sum(toInteger(n.dh)), sum(toInteger(n.dl))
+
 // name: leaves_memory
 UNWIND $buckets AS b
 MATCH (m:Memory {bucket: b}) WHERE m.deleted IS NULL
@@ -107,15 +127,16 @@ UNWIND $ids AS i
 MATCH (m:Entity {id: i})
 RETURN i, properties(m)
 
+// An edge dangles where one of its ends is nothing of ours, or a tombstone.
 // name: ids_mention
 UNWIND $ids AS i
 MATCH (m:Memory {id: i.source})-[n:MENTIONS]->(o {id: i.target})
-RETURN m.id, o.id, properties(n)
+RETURN m.id, o.id, properties(n), CASE WHEN o:Entity AND o.deleted IS NULL AND m.deleted IS NULL THEN 0 ELSE 1 END AS dangling
 
 // name: ids_relation
 UNWIND $ids AS i
 MATCH (m:Entity {id: i.source})-[n:RELATES_TO]->(o {id: i.target}) WHERE n.id = i.id
-RETURN n.id, m.id, o.id, properties(n)
+RETURN n.id, m.id, o.id, properties(n), CASE WHEN o:Entity AND o.deleted IS NULL AND m.deleted IS NULL THEN 0 ELSE 1 END AS dangling
 
 // name: count_memory
 MATCH (m:Memory) WHERE m.deleted IS NULL RETURN count(m)

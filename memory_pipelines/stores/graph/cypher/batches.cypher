@@ -88,3 +88,19 @@ FOREACH (x IN mentions | DELETE x)
 FOREACH (x IN memories | DETACH DELETE x)
 FOREACH (x IN entities | DETACH DELETE x)
 RETURN k.counter AS marker, count(r) AS offered, [] AS refused
+
+// Nodes that share one id, where no constraint kept them from it: the first stays, and is applied after this. Edges of the others go
+// with them; those that are wanted are missing then, and found.
+// name: remove_copies_memory
+{{guard}}
+OPTIONAL MATCH (m:Memory {id: r.id})
+WITH k, r, collect(m) AS copies
+FOREACH (x IN tail(copies) | DETACH DELETE x)
+RETURN k.counter AS marker, count(r) AS offered, [] AS refused
+
+// name: remove_copies_entity
+{{guard}}
+OPTIONAL MATCH (e:Entity {id: r.id})
+WITH k, r, collect(e) AS copies
+FOREACH (x IN tail(copies) | DETACH DELETE x)
+RETURN k.counter AS marker, count(r) AS offered, [] AS refused

@@ -1,4 +1,4 @@
-"""The ledger: what is owed, claimed, settled, charged."""
+"""The ledger: what is owed, claimed, settled. What is charged: `dead_letters.py`."""
 
 from __future__ import annotations
 
@@ -49,10 +49,6 @@ class Sync(Caller):
     def settle_graph(self, rows: Sequence[Mapping[str, Any]], *, claim: int, markers: Sequence[int]) -> Mapping[str, int]:
         """Settle rows the graph has; `settled` were still owed under the same number, `lost` are owed again after a rollback."""
         return dict(self._call("memory_settle_graph_v1", {"rows": list(rows), "claim": claim, "markers": list(markers)}))
-
-    def fail(self, projection: str, rows: Sequence[Mapping[str, Any]], *, max_attempts: int) -> Mapping[str, Any]:
-        """Charge failures to rows; `{failed, parked}`."""
-        return dict(self._call("memory_fail_v1", {"projection": projection, "rows": list(rows), "max_attempts": max_attempts}))
 
     def owe_lost(self, marker: int) -> Mapping[str, Any]:
         """Owe again all that was settled above `marker`, a page at a time; `{owed, settled_marker}`."""

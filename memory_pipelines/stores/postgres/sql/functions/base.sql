@@ -13,14 +13,27 @@ set search_path = memory, extensions, public, pg_temp as $$
   select sha256(convert_to((select value from memory.settings where name = 'pepper') || e'\x1f' || array_to_string(parts, e'\x1f', e'\x1e'), 'UTF8'))
 $$;
 
--- Owes subjects to a projection under new numbers. A row that is owed already keeps the time since when; a parked one is
--- released, because what it failed on has changed.
+-- Whether a subject is still what a failed row was charged for: the same revision for the graph, the same version for others.
+create or replace function memory.unchanged_since(p_projection text, p_kind text, p_id text, p_seen integer) returns boolean language plpgsql as $$
+begin
+  return p_seen is not distinct from case p_kind
+    when 'memory' then (select case p_projection when 'graph' then m.revision else m.version end from memory.memories m where m.id = memory.as_uuid(p_id))
+    when 'entity' then (select e.revision from memory.entities e where e.id = memory.as_uuid(p_id))
+    when 'relation' then (select r.revision from memory.relations r where r.id = memory.as_uuid(p_id))
+  end;
+end $$;
+
+-- Owes subjects to a projection under new numbers. A row that is owed already keeps the time since when. One that has failed, parked
+-- or not, starts anew if what it failed on has changed; else it keeps its attempts, and stays parked.
 create or replace function memory.owe(p_projection text, p_kind text, p_ids uuid[]) returns void language sql as $$
   insert into memory.ledger as l (projection, kind, id, owed_number, owed_since)
   select p_projection, p_kind, i::text, nextval('memory.owings'), clock_timestamp() from (select distinct unnest(p_ids) as i order by 1) ids
   on conflict (projection, kind, id) do update
     set owed_number = excluded.owed_number, owed_since = coalesce(l.owed_since, excluded.owed_since),
-        attempts = 0, retry_at = null, last_error = null, parked_at = null
+        attempts = case when l.attempts > 0 and memory.unchanged_since(l.projection, l.kind, l.id, l.failed_seen) then l.attempts else 0 end,
+        retry_at = case when l.attempts > 0 and memory.unchanged_since(l.projection, l.kind, l.id, l.failed_seen) then l.retry_at end,
+        last_error = case when l.attempts > 0 and memory.unchanged_since(l.projection, l.kind, l.id, l.failed_seen) then l.last_error end,
+        parked_at = case when l.attempts > 0 and memory.unchanged_since(l.projection, l.kind, l.id, l.failed_seen) then l.parked_at end
 $$;
 
 -- Settles subjects whose result was stored in this very transaction.

@@ -12,18 +12,19 @@ begin
   with gone as (
     update memory.relations r
     set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null
-    where r.id = any (p_relations) and r.deleted_at is null and not exists (select from memory.statements s where s.relation_id = r.id)
+    where r.id = any (p_relations) and r.deleted_at is null and r.adopted_at is null and not exists (select from memory.statements s where s.relation_id = r.id)
     returning r.id
   )
   select coalesce(array_agg(id), '{}') into gone_relations from gone;
   with gone as (
     update memory.entities e
-    set revision = e.revision + 1, deleted_at = clock_timestamp(), name = null, name_key = null, type = null
+    set revision = e.revision + 1, deleted_at = clock_timestamp(), name = null, name_key = null, type = null, aliases = '{}', summary = null, curated = '{}'
     where e.id = any (p_entities) and e.deleted_at is null and not exists (select from memory.mentions m where m.entity_id = e.id)
     returning e.id
   )
   select coalesce(array_agg(id), '{}') into gone_entities from gone;
   if cardinality(gone_entities) > 0 then
+    gone_relations := gone_relations || memory.drop_curated(gone_entities);
     delete from memory.embeddings where kind = 'entity' and id = any (gone_entities);
     update memory.ledger l
     set owed_number = null, owed_since = null, settled_revision = e.revision, settled_version = e.revision, settled_at = clock_timestamp(),
@@ -58,6 +59,7 @@ declare
   changed_memories uuid[];
   removed jsonb;
 begin
+  p_rows := memory.resolve_names(p_rows);
   select array_agg((r ->> 'memory')::uuid) into memory_ids from jsonb_array_elements(p_rows) r;
 
   -- 1. Entities named, also those named only by a relation. Inserting in hash order keeps two writers from deadlock.
@@ -98,10 +100,10 @@ begin
     order by 1, (e ->> 'type' = 'thing')
   ), renewed as (
     update memory.entities n
-    set name = coalesce(n.name, w.name), name_key = w.key, deleted_at = null, revision = n.revision + 1,
-        type = case when n.type is null or n.type = 'thing' then w.type else n.type end
+    set name = coalesce(n.name, w.name), name_key = coalesce(n.name_key, w.key), deleted_at = null, revision = n.revision + 1,
+        type = case when n.type is null or (n.type = 'thing' and 'type' <> all (n.curated)) then w.type else n.type end
     from named w
-    where n.name_hash = w.name_hash and (n.deleted_at is not null or (n.type = 'thing' and w.type <> 'thing'))
+    where n.name_hash = w.name_hash and (n.deleted_at is not null or (n.type = 'thing' and w.type <> 'thing' and 'type' <> all (n.curated)))
     returning n.id
   )
   select coalesce(array_agg(id), '{}') into renewed_entities from renewed;
@@ -126,7 +128,11 @@ begin
     where s.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'source_key')
       and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
   ) w
-  join memory.relations n on n.name_hash = w.name_hash;
+  join memory.relations n on n.name_hash = w.name_hash
+  where is_given or not exists (select from memory.retractions t where t.relation_id = n.id);
+  if is_given then
+    delete from memory.retractions where relation_id = any (said_relation);
+  end if;
 
   select coalesce(array_agg(id), '{}') into touched_relations
   from (
@@ -146,7 +152,7 @@ begin
         and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
     ), renewed as (
       update memory.relations n set predicate = w.predicate, deleted_at = null, revision = n.revision + 1
-      from named w where n.name_hash = w.name_hash and n.deleted_at is not null
+      from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_relation)
       returning n.id
     )
     select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
@@ -246,23 +252,37 @@ begin
   return memory.drop_unsupported(entity_ids, relation_ids);
 end $$;
 
--- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused.
---   {"rows": [{id, number, version, entities, relations}]} -> {"stored": n, "superseded": n, "touched": [[kind, id], …]}
+-- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused. One that is
+-- empty, where the very same text gave links before, changes and settles nothing: it is named in `emptied`. Unless that is accepted,
+-- for all by `accept_empty` or for one by its hint (`memory_retry_dead_v1`).
+--   {"rows": [{id, number, version, entities, relations}], "accept_empty"?} -> {"stored": n, "superseded": n, "emptied": [id, …], "touched": [[kind, id], …]}
 create or replace function public.memory_store_links_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
   p jsonb := input::jsonb;
   accepted jsonb;
+  emptied uuid[] := '{}';
   paid integer;
   touched jsonb := '[]';
 begin
   perform id from memory.memories where id in (select (r ->> 'id')::uuid from jsonb_array_elements(p -> 'rows') r) order by id for update;
+  if not coalesce((p ->> 'accept_empty')::boolean, false) then
+    emptied := array(
+      select m.id
+      from jsonb_array_elements(p -> 'rows') r
+      join memory.memories m on m.id = (r ->> 'id')::uuid and m.deleted_at is null and m.version = (r ->> 'version')::integer
+      join memory.ledger l on l.projection = 'entities' and l.kind = 'memory' and l.id = r ->> 'id' and l.settled_version = m.version
+      where jsonb_array_length(r -> 'entities') = 0 and jsonb_array_length(r -> 'relations') = 0
+        and not coalesce((l.hint ->> 'accept_empty')::boolean, false)
+        and (exists (select from memory.mentions n where n.memory_id = m.id and n.extracted)
+          or exists (select from memory.statements s where s.memory_id = m.id and s.extracted)));
+  end if;
   select coalesce(jsonb_agg(jsonb_build_object(
       'memory', m.id, 'namespace', m.namespace, 'version', m.version, 'valid_from', m.created_at,
       'entities', r -> 'entities', 'relations', r -> 'relations')), '[]')
   into accepted
   from jsonb_array_elements(p -> 'rows') r join memory.memories m on m.id = (r ->> 'id')::uuid
-  where m.deleted_at is null and m.version = (r ->> 'version')::integer;
+  where m.deleted_at is null and m.version = (r ->> 'version')::integer and m.id <> all (emptied);
   if jsonb_array_length(accepted) > 0 then
     touched := memory.store_links(accepted, 'extracted', true);
   end if;
@@ -273,10 +293,12 @@ begin
     from jsonb_array_elements(p -> 'rows') r left join memory.memories m on m.id = (r ->> 'id')::uuid
     where l.projection = 'entities' and l.kind = 'memory' and l.id = r ->> 'id' and l.owed_number = (r ->> 'number')::bigint
       and (m.id is null or m.deleted_at is not null or m.version = (r ->> 'version')::integer)
+      and (m.id is null or m.id <> all (emptied))
     returning 1
   )
   select count(*) into paid from paid_rows;
-  return jsonb_build_object('stored', paid, 'superseded', jsonb_array_length(p -> 'rows') - paid, 'touched', touched);
+  return jsonb_build_object('stored', paid, 'superseded', jsonb_array_length(p -> 'rows') - paid - cardinality(emptied),
+    'emptied', to_jsonb(emptied), 'touched', touched);
 end $$;
 
 -- The live entity with this name, else the names nearest to it (by trigram-free means: same beginning, then nearest vector).
@@ -292,7 +314,7 @@ begin
     perform memory.raise_error(404, 'namespace_unknown', 'There is no namespace of this name; the first save creates one.', jsonb_build_object('namespace', p ->> 'namespace'));
   end if;
   select jsonb_build_object('id', id, 'name', name, 'type', type) into found_entity
-  from memory.entities where name_hash = memory.keyed_hash('entity', p ->> 'namespace', p ->> 'key') and deleted_at is null;
+  from memory.entities where id = memory.entity_named(p ->> 'namespace', p ->> 'key') and deleted_at is null;
   if found_entity is null then
     select coalesce(jsonb_agg(name), '[]') into near from (
       select e.name from memory.entities e

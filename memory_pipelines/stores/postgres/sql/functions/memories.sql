@@ -28,6 +28,11 @@ begin
       and exists (select from memory.ledger l where l.projection = 'embeddings' and l.kind = 'memory' and l.id = p_memory.id::text and l.owed_number is null);
     update memory.ledger set settled_version = p_memory.version
     where projection in ('embeddings', 'entities') and kind = 'memory' and id = p_memory.id::text and owed_number is null;
+    -- The text is what they hang on: where it failed, or gave what it gave, it would again.
+    update memory.ledger set failed_seen = p_memory.version
+    where projection in ('embeddings', 'entities') and kind = 'memory' and id = p_memory.id::text and attempts > 0 and failed_seen = p_memory.version - 1;
+    update memory.ledger set settled_version = p_memory.version
+    where projection = 'entities' and kind = 'memory' and id = p_memory.id::text and settled_version = p_memory.version - 1;
     perform memory.owe(projection, 'memory', array[p_memory.id])
     from memory.ledger where projection in ('embeddings', 'entities') and kind = 'memory' and id = p_memory.id::text and owed_number is not null;
   else
@@ -317,7 +322,7 @@ declare
 begin
   if p ? 'ids' then
     select array_agg(i::uuid) into ids from jsonb_array_elements_text(p -> 'ids') i;
-    select i into missing from unnest(ids) i where not exists (select from memory.memories where id = i) limit 1;
+    select i into missing from unnest(ids) with ordinality u(i, n) where not exists (select from memory.memories where id = i) order by n limit 1;
     if missing is not null then
       perform memory.raise_error(404, 'memory_unknown', 'There is no memory with this id.', jsonb_build_object('id', missing));
     end if;

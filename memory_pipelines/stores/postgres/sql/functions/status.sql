@@ -7,7 +7,8 @@ declare
   result jsonb;
 begin
   with owed as (
-    select projection, count(*) filter (where parked_at is null) as owed, count(*) filter (where parked_at is not null) as parked,
+    select projection, count(*) filter (where parked_at is null) as owed, count(*) filter (where parked_at is not null and dropped_at is null) as parked,
+      count(*) filter (where parked_at is not null and dropped_at is not null) as dropped,
       count(*) filter (where parked_at is null and (retry_at is null or retry_at <= now())) as ready,
       extract(epoch from clock_timestamp() - min(owed_since) filter (where parked_at is null)) as oldest,
       min(owed_number) filter (where parked_at is null and (retry_at is null or retry_at <= now())) as first_ready
@@ -15,10 +16,10 @@ begin
   )
   select jsonb_build_object(
     'projections', (
-      select jsonb_object_agg(p, jsonb_build_object('owed', coalesce(o.owed, 0), 'ready', coalesce(o.ready, 0), 'parked', coalesce(o.parked, 0), 'oldest_owed_seconds', o.oldest, 'first_ready', o.first_ready,
+      select jsonb_object_agg(p, jsonb_build_object('owed', coalesce(o.owed, 0), 'ready', coalesce(o.ready, 0), 'parked', coalesce(o.parked, 0), 'dropped', coalesce(o.dropped, 0), 'oldest_owed_seconds', o.oldest, 'first_ready', o.first_ready,
         'draining', exists (select from memory.heartbeats h where h.projection = p and h.holder is not null and h.lease_until > clock_timestamp())))
       from unnest(array['entities', 'embeddings', 'graph']) p left join owed o on o.projection = p),
-    'newest_number', (select last_value from memory.owings), 'settled_marker', (select settled_marker from memory.graph_state))
+    'dead_events', (select count(*) from memory.dead_events), 'newest_number', (select last_value from memory.owings), 'settled_marker', (select settled_marker from memory.graph_state))
   into result;
   return result;
 end $$;

@@ -1,4 +1,4 @@
--- The ledger's protocol: begin, claim, settle, fail, owe again. `embeddings.sql` and `entities.sql` store results of the
+-- The ledger's protocol: begin, claim, settle, owe again; failures are charged in `dead_letters.sql`. `embeddings.sql` and `entities.sql` store results of the
 -- projections that live in this database; the graph's are settled here, after the graph has them durably.
 
 -- Takes the projection for a drain unless another one's heartbeat is fresh.  {"projection", "holder", "lease_seconds"} -> boolean
@@ -31,10 +31,13 @@ returns jsonb language sql immutable parallel safe as $$
   select jsonb_build_object('id', id, 'namespace', namespace, 'revision', revision, 'created_at', memory.millis(created_at),
     'dh', (digest >> 32) & 4294967295, 'dl', digest & 4294967295, 'bucket', bucket, 'leaf', leaf)
 $$;
-create or replace function memory.graph_entity(id uuid, namespace text, name text, type text, revision integer, digest bigint, bucket smallint, leaf smallint)
+create or replace function memory.graph_entity(id uuid, namespace text, name text, type text, revision integer, digest bigint, bucket smallint, leaf smallint,
+  aliases text[], summary text)
 returns jsonb language sql immutable parallel safe as $$
   select jsonb_build_object('id', id, 'namespace', namespace, 'name', name, 'type', type, 'revision', revision,
     'dh', (digest >> 32) & 4294967295, 'dl', digest & 4294967295, 'bucket', bucket, 'leaf', leaf)
+    || case when aliases = '{}' and summary is null then '{}'  -- only where a person has curated them
+         else jsonb_strip_nulls(jsonb_build_object('aliases', case when aliases <> '{}' then to_jsonb(aliases) end, 'summary', summary)) end
 $$;
 create or replace function memory.graph_relation(id uuid, namespace text, predicate text, revision integer, digest bigint)
 returns jsonb language sql immutable parallel safe as $$
@@ -65,7 +68,7 @@ begin
   elsif p_projection = 'graph' and p_kind = 'entity' then
     return query
     select e.id::text, jsonb_build_object('revision', e.revision, 'version', e.revision, 'deleted', e.deleted_at is not null,
-      'props', case when e.deleted_at is null then memory.graph_entity(e.id, e.namespace, e.name, e.type, e.revision, e.digest, e.bucket, e.leaf) end)
+      'props', case when e.deleted_at is null then memory.graph_entity(e.id, e.namespace, e.name, e.type, e.revision, e.digest, e.bucket, e.leaf, e.aliases, e.summary) end)
     from memory.entities e where e.id = any (known);
   elsif p_projection = 'graph' and p_kind = 'relation' then
     return query
@@ -216,27 +219,6 @@ begin
   where l.projection = 'graph' and l.kind = t.kind and l.id = t.id and l.settled_marker > p_marker;
   get diagnostics lost = row_count;
   return lost;
-end $$;
-
--- Charges failures to rows. A row is parked when its error is final or it has failed often enough; it blocks nobody.
---   {"projection", "max_attempts", "rows": [{kind, id, number, error, final}, …]} -> {"failed": n, "parked": n}
-create or replace function public.memory_fail_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-  result jsonb;
-begin
-  with failed as (
-    update memory.ledger l
-    set attempts = l.attempts + 1, last_error = left(r.error, 2000),
-        retry_at = clock_timestamp() + make_interval(secs => least(2 ^ l.attempts, 300)),
-        parked_at = case when r.final or l.attempts + 1 >= (p ->> 'max_attempts')::integer then clock_timestamp() end
-    from jsonb_to_recordset(p -> 'rows') r(kind text, id text, number bigint, error text, final boolean)
-    where l.projection = p ->> 'projection' and l.kind = r.kind and l.id = r.id and l.owed_number = r.number
-    returning l.parked_at
-  )
-  select jsonb_build_object('failed', count(*), 'parked', count(parked_at)) into result from failed;
-  return result;
 end $$;
 
 -- The graph was seen at a marker below one that was settled: what was settled above it is owed again, a page at a time. Until the
