@@ -70,7 +70,10 @@ def _killed_at(point: str) -> Script:
             trial.replaced = trial.rng.random() < 0.5
             often = point not in _RARE and subject not in ("dead", "events")
             stumbles = {"stumbles": True} if subject == "dead" else {}
-            trial.workers = [{"armed": Armed(point, trial.rng.randint(1, 4) if often else 1)} | stumbles, stumbles]
+            armed = {"armed": Armed(point, trial.rng.randint(1, 4) if often else 1)}
+            trial.workers = [armed | stumbles, stumbles]
+            if point in _RARE:  # whoever comes first mends it for all
+                trial.workers, trial.replaced = [armed, armed], True
         else:
             chores = ("adopt", "deep repair") if point == "repair.adopted" else _CHORES[subject]
             trial.keeper = {"chores": chores, "armed": Armed(point, 1 if role == "graph" else trial.rng.randint(1, 3))}

@@ -240,7 +240,7 @@ def test_mass_loss_in_the_graph_while_every_run_is_green_is_noticed_by_the_audit
     assert [(result.done, result.failed, result.rolled_back) for result in survivor.sync()] == [(0, 0, 0)] * 3, "every run is green"
     missing = [finding for finding in survivor.audit().findings if finding.subject == "memory"]
     assert {finding.id for finding in missing} == gone
-    assert {finding.kind for finding in missing} == {"missing"}
+    assert {finding.kind for finding in missing} == {"settled_absent"}
     assert survivor.audit(repair=True).clean
     agree(survivor)
 
@@ -251,7 +251,7 @@ def test_the_ledger_says_present_and_the_store_says_absent(survivor: MemoryClien
         server.run("MATCH (m:Memory {id: $id}) DETACH DELETE m", {"id": saved[2].id}, write=True)
     assert survivor.sync_state(saved[2].id).settled, "the ledger knows nothing of it"
     found = survivor.audit().findings
-    assert ("missing", saved[2].id) in {(finding.kind, finding.id) for finding in found if finding.subject == "memory"}
+    assert ("settled_absent", saved[2].id) in {(finding.kind, finding.id) for finding in found if finding.subject == "memory"}
     assert {finding.id.split(":")[0] for finding in found} == {saved[2].id}
     assert survivor.audit(repair=True).clean
     assert len(revisions(fragile, saved[2].id)) == 1
