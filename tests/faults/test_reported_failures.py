@@ -298,7 +298,7 @@ def test_an_edit_in_the_graph_between_apply_and_settle(survivor: MemoryClient, f
             assert survivor._platform.record.owe(rows) == 1  # what a repair does first; the frozen one wakes before its drain
     if not repaired:
         found = {(finding.kind, finding.subject, finding.id.split(":")[0]) for finding in survivor.audit(deep=True).findings}
-        assert found == {("edited", "memory", ids[0]), ("missing", "mention", ids[1])}
+        assert found == {("wrong_namespace", "memory", ids[0]), ("settled_absent", "mention", ids[1])}
         assert survivor.audit(deep=True, repair=True).clean
     else:
         assert survivor.sync_state(ids[0]).projections["graph"].owed, "who applied before the edit does not pay for what was owed since"
