@@ -24,7 +24,7 @@ def _job(projection: Projection, asset: str) -> dg.JobDefinition:
         owed = sync.rebuild_owe(platform.get(), projection, shard, SHARDS.get_num_partitions())
         result = drains.drain(platform.get(), projection, config, context.log)
         context.log.info("Shard %s: %d rows owed again, %d done here.", context.partition_key, owed, result.done)
-        if not result.busy:  # else another drain does these rows, and reports them
+        if not (result.busy or result.lease_lost):  # else another drain does these rows, and reports them
             context.log_event(dg.AssetMaterialization(asset, metadata={"rebuilt_shard": context.partition_key, **metadata.drained(result)}))
 
     @dg.job(

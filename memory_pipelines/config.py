@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     extractor_price: float | None = Field(
         None, ge=0, description="Price of a million tokens of the extractor, for the cost of a repair plan."
     )
-    repair_bound: int = Field(1000, ge=0, le=10_000, description="Most rows that Dagster repairs by itself after a failed audit.")
+    repair_bound: int = Field(1000, ge=0, le=1000, description="Most findings that Dagster repairs by itself after a failed audit.")
     stream_name: str = Field("memory", description="Prefix of every Redis key; one per record when a Redis is shared.")
 
     @property

@@ -40,6 +40,9 @@ POINTS = frozenset({
     "graph.written",  # one statement is in the graph; more may follow
     "graph.applied",  # the graph has the batch, nothing is settled
     "graph.settled",  # settled, nothing is acknowledged
+    "merge.leased",  # nothing is merged, the lease is held
+    "merge.committed",  # in the record, not yet published, the lease is held
+    "unmerge.committed",
     "graph.lost_owed",  # after a rollback: what was lost is owed again, the counter is still below
     "graph.raised",  # … and the counter is back where it was
     "graph.dropping",  # a first page of the graph is deleted, the marker still forbids every batch

@@ -184,6 +184,69 @@ class Related:
 
 
 @dataclass(frozen=True, slots=True)
+class EntityAlias:
+    """An entity that was merged into another. `entity` is what it is shown as, `merged_into` what it was merged into, which may have been
+    merged itself since. `name` is None once no memory says it any more."""
+
+    id: str
+    name: str | None
+    type: str | None
+    entity_id: str
+    entity: str | None
+    merged_into: str | None
+    merged_at: datetime
+    merged_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedMention:
+    """That one memory mentions an entity, under which name, and who says so. `entity_id` is the entity of that name, merged or not."""
+
+    memory: str
+    entity_id: str
+    name: str
+    given: bool
+    extracted: bool
+    version: int
+    valid_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An entity as it is shown, with what was merged into it and where it is named. `mentions` counts memories, `memories` are the newest
+    mentions."""
+
+    id: str
+    name: str
+    type: str
+    namespace: str
+    revision: int
+    mentions: int
+    aliases: tuple[EntityAlias, ...] = ()
+    memories: tuple[NamedMention, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """What a merge, or taking one back, did. `entity` is what the names are shown as now; `memories` counts those that changed for it."""
+
+    outcome: Literal["merged", "unchanged", "unmerged"]
+    entity: str | None
+    alias: str | None
+    memories: int
+    touched: tuple[Ref, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A name held for a while by Postgres' clock. `fence` is the number that late writers are told by: it rises with each grant."""
+
+    name: str
+    fence: int
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectionState:
     """What one projection holds of one memory, as the ledger knows it."""
 
@@ -260,7 +323,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class DrainResult:
-    """What one drain of one projection did. `busy` means that another drain holds the projection and nothing was done."""
+    """What one drain of one projection did. `busy` means that another drain holds the projection and nothing was done, `lease_lost` that
+    another one took it over meanwhile: what was under way is still owed."""
 
     projection: str
     done: int = 0
@@ -273,6 +337,7 @@ class DrainResult:
     oldest_owed_seconds: float | None = None
     rolled_back: int = 0
     busy: bool = False
+    lease_lost: bool = False
     cost: Mapping[str, float] = field(default_factory=dict)
     progress: tuple[tuple[float, int], ...] = ()
     sample: tuple[Mapping[str, Any], ...] = ()

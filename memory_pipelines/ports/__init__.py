@@ -7,6 +7,7 @@ behaviour.
 from memory_pipelines.ports.breakers import Breaker, BreakerStore
 from memory_pipelines.ports.examiner import Examiner
 from memory_pipelines.ports.graph import Applied, GraphStore, Marker
+from memory_pipelines.ports.leases import Leases
 from memory_pipelines.ports.models import Embedder, Extraction, Extractor
 from memory_pipelines.ports.record import RecordStore
 from memory_pipelines.ports.stream import EventStream, StreamEntry
@@ -24,6 +25,7 @@ __all__ = [
     "GraphStore",
     "GraphTransport",
     "Layout",
+    "Leases",
     "Marker",
     "RecordStore",
     "RecordTransport",

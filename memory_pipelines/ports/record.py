@@ -11,15 +11,20 @@ from typing import Any, Protocol
 
 from memory_pipelines.domain.models import (
     Claim,
+    Entity,
+    EntityAlias,
     ForgetResult,
     HistoryEntry,
+    Lease,
     Memory,
     MemoryInput,
+    MergeResult,
     Ref,
     SaveResult,
     SearchHit,
     SyncState,
 )
+from memory_pipelines.ports.leases import Leases
 from memory_pipelines.ports.transports import Vectors
 
 
@@ -56,7 +61,9 @@ class SyncRecords(Protocol):
 
     def owed_links(self, ids: Sequence[str]) -> tuple[Ref, ...]: ...
 
-    def begin_drain(self, projection: str, holder: str, *, lease_seconds: float) -> bool: ...
+    def begin_drain(self, projection: str, holder: str, *, lease_seconds: float) -> int:
+        """The fencing number under which the projection is ours to drain; 0 while another holds it."""
+        ...
 
     def end_drain(self, projection: str, holder: str) -> None: ...
 
@@ -73,7 +80,7 @@ class SyncRecords(Protocol):
 
     def owe_shard(self, projection: str, shard: int, shards: int) -> int: ...
 
-    def maintain(self, task: str, *, limit: int) -> Mapping[str, Any]: ...
+    def maintain(self, task: str, *, limit: int, lease: Lease | None = None) -> Mapping[str, Any]: ...
 
 
 class DeadLetterRecords(Protocol):
@@ -107,9 +114,19 @@ class DeadLetterRecords(Protocol):
 
 
 class EntityRecords(Protocol):
-    """Results of the `entities` projection."""
+    """Results of the `entities` projection, and which of its entities are one."""
 
-    def store_links(self, rows: Sequence[Mapping[str, Any]], *, accept_empty: bool = False) -> Mapping[str, Any]: ...
+    def store_links(
+        self, rows: Sequence[Mapping[str, Any]], *, accept_empty: bool = False, lease: Lease | None = None
+    ) -> Mapping[str, Any]: ...
+
+    def merge_entities(self, namespace: str, source: str, target: str, *, by: str | None, lease: Lease | None = None) -> MergeResult: ...
+
+    def unmerge_entity(self, namespace: str, name: str, *, lease: Lease | None = None) -> MergeResult: ...
+
+    def aliases(self, namespace: str, *, limit: int, after: tuple[str, str] | None = None) -> tuple[EntityAlias, ...]: ...
+
+    def entity(self, namespace: str, name: str, *, limit: int) -> Entity: ...
 
 
 class EmbeddingRecords(Protocol):
@@ -176,7 +193,16 @@ class StatusRecords(Protocol):
 
 
 class RecordStore(
-    MemoryRecords, SyncRecords, DeadLetterRecords, EntityRecords, EmbeddingRecords, AuditRecords, RepairRecords, StatusRecords, Protocol
+    MemoryRecords,
+    SyncRecords,
+    DeadLetterRecords,
+    EntityRecords,
+    EmbeddingRecords,
+    AuditRecords,
+    RepairRecords,
+    StatusRecords,
+    Leases,
+    Protocol,
 ):
     """The record: memories, entities, passages, embeddings, ledger, verdicts."""
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 
 import pybreaker
 
-from memory_pipelines.domain.errors import MemoryPipelinesError, Unavailable
+from memory_pipelines.domain.errors import Unavailable
 from memory_pipelines.ports import BreakerStore
 
 T = TypeVar("T")
@@ -91,8 +91,8 @@ def run(store: BreakerStore, name: str, call: Callable[[], T], *, outages: Colle
         except BaseException as error:
             if is_outage(error, outages):
                 storage.reason = getattr(error, "code", "unknown")
-            else:  # any other answer of ours is one that the dependency gave; an outage elsewhere or an interruption is not
-                storage.no_opinion = isinstance(error, Unavailable) or not isinstance(error, MemoryPipelinesError)
+            else:  # whatever else went wrong, the dependency has answered; but for an outage elsewhere, or an interruption
+                storage.no_opinion = isinstance(error, Unavailable) or not isinstance(error, Exception)
             raise
 
     machine = pybreaker.CircuitBreaker(

@@ -14,7 +14,7 @@ from typing import Any
 
 from memory_pipelines.domain.errors import Unavailable
 from memory_pipelines.domain.failpoints import reach
-from memory_pipelines.domain.models import Claim, Ref
+from memory_pipelines.domain.models import Claim, Lease, Ref
 from memory_pipelines.ports import StreamEntry
 from memory_pipelines.services import graph
 from memory_pipelines.services.ledger import newest_number
@@ -39,6 +39,7 @@ class Tally:
     superseded: int = 0
     batches: int = 0
     rolled_back: int = 0
+    lease_lost: bool = False
     started: float = field(default_factory=time.monotonic)
     progress: list[tuple[float, int]] = field(default_factory=list)
     sample: list[dict[str, Any]] = field(default_factory=list)
@@ -61,12 +62,14 @@ class Rounds:
         tally: what has been done so far.
         until: the moment (`time.monotonic`) after which no further claim of the ledger is begun.
         upto: the newest debt that is to be paid; None for all of them.
+        lease: the drain's own; writers present it.
     """
 
     def __init__(self, platform: Platform, projection: str, holder: str, on_progress: Progress | None, should_stop: ShouldStop) -> None:
         self.tally = Tally()
         self.until: float | None = None
         self.upto: int | None = None
+        self.lease: Lease | None = None
         self._should_stop = should_stop
         self._platform, self._projection, self._holder, self._on_progress = platform, projection, holder, on_progress
         self._compute, self._store = steps(projection)
@@ -128,6 +131,7 @@ class Rounds:
                 worked = True
                 reach("sync.claimed")
                 batch = self._compute(self._platform, claim)
+                batch.lease = self.lease
                 reach("sync.computed")
                 self._written()
                 self._writing = batch, self._pool.submit(self._store, self._platform, batch)

@@ -14,11 +14,11 @@ from collections.abc import Callable
 import uuid_utils
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from memory_pipelines.domain.errors import Unavailable
+from memory_pipelines.domain.errors import Conflict, Unavailable
 from memory_pipelines.domain.failpoints import reach
-from memory_pipelines.domain.models import DrainResult
+from memory_pipelines.domain.models import DrainResult, Lease
 from memory_pipelines.ports import StreamEntry
-from memory_pipelines.services import breakers, events, graph
+from memory_pipelines.services import breakers, events, graph, leases
 from memory_pipelines.services.drain_rounds import Progress, Rounds, Tally
 from memory_pipelines.services.ledger import newest_number, paid_up_to, settled_marker
 from memory_pipelines.services.platform import Platform
@@ -49,7 +49,8 @@ def drain(
         should_stop: looked at between batches; once true, what is under way is finished, the lease given back, and the rest stays owed.
 
     Returns:
-        `busy` when another drain holds the projection: nothing was done, and nothing needs to be.
+        `busy` when another drain holds the projection: nothing was done, and nothing needs to be. `lease_lost` when this one slept past its
+        lease and another took over: what it wrote late was refused, charged to no row, and is still owed.
 
     Raises:
         Unavailable: a dependency stayed away, or its breaker is open (`breaker_open`); everything undone is still owed.
@@ -57,13 +58,19 @@ def drain(
     """
     breakers.need(platform, projection)
     holder = str(uuid_utils.uuid7())
-    if not platform.record.begin_drain(projection, holder, lease_seconds=platform.settings.lease_seconds):
+    fence = platform.record.begin_drain(projection, holder, lease_seconds=platform.settings.lease_seconds)
+    if not fence:
         return _result(platform, projection, Tally(), busy=True)
     reach("sync.begun")
     try:
         with _Drain(platform, projection, holder, on_progress, should_stop) as running:
+            running.rounds.lease = Lease(projection, fence)
             running.until_quiet(quiet_seconds, max_seconds)
         reach("sync.ended")
+    except Conflict as error:
+        if not leases.is_lost(error):
+            raise
+        running.rounds.tally.lease_lost = True  # what was refused is owed, its entries come again, and whoever took over goes on
     finally:
         platform.record.end_drain(projection, holder)
     return _result(platform, projection, running.rounds.tally)
@@ -157,6 +164,7 @@ def _result(platform: Platform, projection: str, tally: Tally, *, busy: bool = F
     return DrainResult(
         projection, done=tally.done, failed=tally.failed, parked=state["parked"], superseded=tally.superseded, batches=tally.batches,
         seconds=time.monotonic() - tally.started, owed=state["owed"], oldest_owed_seconds=state["oldest_owed_seconds"],
-        rolled_back=tally.rolled_back, busy=busy, cost=costs[projection]() if projection in costs and tally.batches else {},
+        rolled_back=tally.rolled_back, busy=busy, lease_lost=tally.lease_lost,
+        cost=costs[projection]() if projection in costs and tally.batches else {},
         progress=tuple(tally.progress), sample=tuple(tally.sample),
     )  # fmt: skip

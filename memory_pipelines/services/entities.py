@@ -58,7 +58,7 @@ def store(platform: Platform, batch: Batch) -> Settle:
     accept_empty = platform.extractor.name == "none"  # it was chosen to find nothing
     found = poison.sift(
         batch.rows,
-        lambda rows: platform.record.store_links(rows, accept_empty=accept_empty),
+        lambda rows: platform.record.store_links(rows, accept_empty=accept_empty, lease=batch.lease),
         control=lambda: platform.record.store_links([]),
     )
     reach("entities.stored")

@@ -11,19 +11,21 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from memory_pipelines.domain.models import Claim, Owed, Ref
+from memory_pipelines.domain.models import Claim, Lease, Owed, Ref
 from memory_pipelines.ports import Vectors
 
 
 @dataclass(slots=True)
 class Batch:
-    """A claim with its computed result. `rows`, and `vectors` in the order of their rows, are what the store function takes."""
+    """A claim with its computed result. `rows`, and `vectors` in the order of their rows, are what the store function takes; `lease` is
+    the drain's own, None where a save drains its own rows."""
 
     claim: Claim
     rows: list[dict[str, Any]] = field(default_factory=list)
     vectors: Vectors = ()
     failures: list[dict[str, Any]] = field(default_factory=list)
     sample: list[dict[str, Any]] = field(default_factory=list)
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True)

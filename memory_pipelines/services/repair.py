@@ -39,10 +39,16 @@ def plan_of_last(platform: Platform) -> RepairPlan:
 
     Raises:
         NotFound: `verdict_missing`, there has been no audit.
+        Conflict: `verdict_truncated`, it found more than a verdict keeps.
     """
     stored = platform.record.verdicts(1, findings=True)
     if not stored:
         raise NotFound("verdict_missing", "There has been no audit yet: run `memory-pipelines audit`, or plan without --last.")
+    found, kept = sum(stored[0]["kinds"].values()), len(stored[0]["findings"])
+    if found > kept:
+        raise Conflict(
+            "verdict_truncated", f"The newest verdict keeps {kept} of its {found} findings: plan without --last, by a new audit."
+        )
     made = repair_planning.make(platform, repair_proof.again(platform, stored[0]).findings, str(stored[0]["mode"]))
     reach("repair.planned")
     return made

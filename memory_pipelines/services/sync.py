@@ -79,7 +79,8 @@ def drain_all(
         while True:
             once = partial(drain, platform, name, quiet_seconds=0.0, on_progress=progress, should_stop=should_stop)
             results[name] = _through_a_probe(platform, once, should_stop)
-            if should_stop() or not results[name].busy or (paid_up_to(platform, name, upto) and not wanted(platform, name).behind):
+            elsewhere = results[name].busy or results[name].lease_lost
+            if should_stop() or not elsewhere or (paid_up_to(platform, name, upto) and not wanted(platform, name).behind):
                 break
             time.sleep(0.2)  # another drain is at it: look again
     return list(results.values())

@@ -2,6 +2,319 @@
 -- Either the Supabase CLI applies these files, or `memory-pipelines migrate` does the same; both keep the same account of it.
 set search_path = public, extensions;
 
+-- Entities merged into others, and back. A merge is a row of `aliases`; mentions and statements keep what was named, and only say as
+-- what they are shown, so that undoing it needs nothing but them. Projections and audits see what is shown.
+-- Whoever stores links keeps a namespace's aliases as they are until it commits; a merge takes them for itself. This comes before any
+-- row is locked.
+
+-- Keeps the aliases of some namespaces from changing until this transaction ends. Returns how many namespaces that were.
+create or replace function memory.keep_aliases(p_namespaces text[]) returns integer language sql as $$
+  select count(pg_advisory_xact_lock_shared(k)::text)::integer
+  from (select distinct hashtextextended('aliases:' || n, 0) as k from unnest(p_namespaces) n order by 1) keys
+$$;
+
+-- The entity that a named one is shown as: itself, unless it was merged.
+create or replace function memory.shown_as(p_id uuid) returns uuid language sql stable as $$
+  select coalesce((select entity_id from memory.aliases where alias_id = p_id), p_id)
+$$;
+
+-- Whether an entity lives under the name of one that was merged into it, because its own was forgotten.
+create or replace function memory.borrows_name(p_id uuid, p_name_key text) returns boolean language sql stable as $$
+  select exists (select from memory.aliases where entity_id = p_id and name_key = p_name_key)
+$$;
+
+-- An entity and all that was merged into it, directly or not.
+create or replace function memory.family(p_id uuid) returns setof uuid language sql stable as $$
+  with recursive down as (
+    select p_id as id union select a.alias_id from memory.aliases a join down d on a.parent_id = d.id
+  )
+  select id from down
+$$;
+
+-- Merged names that are mentioned again are known again, and learn their type.  p_rows: as of `store_links`
+create or replace function memory.learn_names(p_rows jsonb) returns void language plpgsql as $$
+begin
+  with named as (
+    select distinct on (n.id) n.id, e ->> 'name' as name, e ->> 'type' as type, e ->> 'key' as key
+    from jsonb_array_elements(p_rows) r cross join jsonb_array_elements(r -> 'entities') e
+      join memory.entities n on n.name_hash = memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key')
+    order by n.id, (e ->> 'type' = 'thing')
+  )
+  update memory.aliases a
+  set name = coalesce(a.name, w.name), name_key = coalesce(a.name_key, w.key),
+      type = case when a.type is null or a.type = 'thing' then w.type else a.type end
+  from named w
+  where a.alias_id = w.id and (a.name is null or (a.type = 'thing' and w.type <> 'thing'));
+end $$;
+
+-- Forgets the merged names, of those given and of what they were merged into, that no memory says any more.
+create or replace function memory.forget_names(p_entities uuid[]) returns void
+language plpgsql as $$
+begin
+  if exists (select from memory.aliases where alias_id = any (p_entities)) then
+    with recursive up as (
+      select alias_id, parent_id from memory.aliases where alias_id = any (p_entities)
+      union select a.alias_id, a.parent_id from memory.aliases a join up on a.alias_id = up.parent_id
+    )
+    update memory.aliases a set name = null, name_key = null, type = null
+    where a.alias_id in (select alias_id from up) and a.name is not null
+      and not exists (select from memory.mentions m where m.entity_id in (select memory.family(a.alias_id)));
+  end if;
+end $$;
+
+-- The entity with a name, merged or not, and whether or not any memory still says that name; raises where there is none.
+create or replace function memory.named_entity(p_namespace text, p_named jsonb) returns memory.entities
+language plpgsql stable as $$
+declare
+  e memory.entities;
+begin
+  select * into e from memory.entities where id = memory.entity_named(p_namespace, p_named ->> 'key');
+  if e.id is null or (e.deleted_at is not null and not exists (select from memory.aliases where alias_id = e.id)) then
+    perform memory.raise_error(404, 'entity_unknown', format('No memory of this namespace mentions %L.', p_named ->> 'name'),
+      jsonb_build_object('namespace', p_namespace, 'name', p_named ->> 'name'));
+  end if;
+  return e;
+end $$;
+
+-- Locks the memories that name some entities, then those entities with others. Returns the memories.
+create or replace function memory.lock_named(p_ids uuid[], p_others uuid[]) returns uuid[]
+language plpgsql as $$
+begin
+  perform id from memory.memories where id in (select memory_id from memory.mentions where entity_id = any (p_ids)) order by id for update;
+  perform id from memory.entities where id = any (p_ids || p_others) order by id for update;
+  return array(select distinct memory_id from memory.mentions where entity_id = any (p_ids));
+end $$;
+
+-- Shows some named entities as what the aliases now say: mentions, statements, and the relations between what is shown. All that
+-- changed has a new revision and is owed. The caller has changed the aliases, and locked memories and entities.
+--   p_ids: entities as named   p_memories: that name them   p_supported: what they were and are shown as
+create or replace function memory.show_anew(p_ids uuid[], p_memories uuid[], p_supported uuid[]) returns jsonb
+language plpgsql as $$
+declare
+  moved jsonb;
+  touched_relations uuid[];
+  renewed_relations uuid[];
+  removed jsonb;
+begin
+  update memory.mentions m set shown_id = nullif(memory.shown_as(m.entity_id), m.entity_id) where m.entity_id = any (p_ids);
+
+  -- Relations between the ends as they are shown now. What one was shown as until now knows the predicate.
+  select coalesce(jsonb_agg(jsonb_build_object('relation', x.relation, 'memory', x.memory, 'before', x.before, 'predicate', x.predicate,
+    'namespace', x.namespace, 'source', x.source, 'target', x.target)), '[]') into moved
+  from (
+    select s.relation_id as relation, s.memory_id as memory, coalesce(s.shown_id, s.relation_id) as before, b.predicate, n.namespace,
+      memory.shown_as(n.source_id) as source, memory.shown_as(n.target_id) as target
+    from memory.statements s join memory.relations n on n.id = s.relation_id join memory.relations b on b.id = coalesce(s.shown_id, s.relation_id)
+    where s.memory_id = any (p_memories) and (n.source_id = any (p_ids) or n.target_id = any (p_ids))
+  ) x;
+  with now_shown as (
+    select distinct namespace, source, predicate, target, memory.keyed_hash('relation', source::text, predicate, target::text) as name_hash
+    from jsonb_to_recordset(moved) x(namespace text, source uuid, predicate text, target uuid)
+  )
+  insert into memory.relations (namespace, source_id, predicate, target_id, name_hash)
+  select namespace, source, predicate, target, name_hash from now_shown order by name_hash
+  on conflict (name_hash) do nothing;
+  select coalesce(array_agg(id), '{}') into touched_relations from (
+    select id from memory.relations r
+    where r.id in (
+      select x.before from jsonb_to_recordset(moved) x(before uuid)
+      union select x.relation from jsonb_to_recordset(moved) x(relation uuid)
+      union select v.id from jsonb_to_recordset(moved) x(source uuid, predicate text, target uuid)
+        join memory.relations v on v.name_hash = memory.keyed_hash('relation', x.source::text, x.predicate, x.target::text)
+    )
+    order by id for update
+  ) locked;
+  with now_shown as (
+    select distinct predicate, memory.keyed_hash('relation', source::text, predicate, target::text) as name_hash
+    from jsonb_to_recordset(moved) x(source uuid, predicate text, target uuid)
+  ), renewed as (
+    update memory.relations r set predicate = w.predicate, deleted_at = null, revision = r.revision + 1
+    from now_shown w where r.name_hash = w.name_hash and r.deleted_at is not null
+    returning r.id
+  )
+  select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
+  update memory.statements s set shown_id = nullif(v.id, s.relation_id)
+  from jsonb_to_recordset(moved) x(relation uuid, memory uuid, source uuid, predicate text, target uuid)
+    join memory.relations v on v.name_hash = memory.keyed_hash('relation', x.source::text, x.predicate, x.target::text)
+  where s.relation_id = x.relation and s.memory_id = x.memory;
+
+  removed := memory.drop_unsupported(p_ids || p_supported, touched_relations);
+  renewed_relations := renewed_relations || array(
+    select t.relation from unnest(touched_relations) t(relation)
+    where not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = t.relation::text)
+  );
+  perform memory.owe('graph', 'relation', renewed_relations);
+  update memory.memories set revision = revision + 1 where id = any (p_memories);
+  perform memory.owe('graph', 'memory', p_memories);
+  return memory.refs('relation', renewed_relations) || removed || memory.refs('memory', p_memories);
+end $$;
+
+-- Shows one entity, and all that was merged into it, as another from now on. Mentions keep what they named.
+--   {"namespace", "source": {name, key}, "target": {name, key}, "by"?, "lease"?: {name, fence}}
+--   -> {"outcome": merged|unchanged, "entity": {id, name, type}, "alias": {id, name}, "memories": n, "touched": [[kind, id], …]}
+create or replace function public.memory_merge_entities_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  source memory.entities;
+  target memory.entities;
+  root memory.entities;
+  family uuid[];
+  memories uuid[] := '{}';
+  touched jsonb := '[]';
+  outcome text := 'unchanged';
+begin
+  perform memory.check_lease(p -> 'lease');
+  perform memory.known_namespace(p ->> 'namespace');
+  perform pg_advisory_xact_lock(hashtextextended('aliases:' || (p ->> 'namespace'), 0));
+  source := memory.named_entity(p ->> 'namespace', p -> 'source');
+  target := memory.named_entity(p ->> 'namespace', p -> 'target');
+  select * into root from memory.entities where id = memory.shown_as(target.id);
+  if root.id = source.id then
+    perform memory.raise_error(400, 'entity_merged_with_itself', 'These are one entity already: nothing can be merged into itself or into its own alias.',
+      jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'source' ->> 'name'));
+  end if;
+  if memory.shown_as(source.id) not in (source.id, root.id) then
+    perform memory.raise_error(409, 'entity_is_alias', 'The entity to merge is an alias of another one: unmerge it first, or merge that one.',
+      jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'source' ->> 'name'));
+  end if;
+  if memory.shown_as(source.id) = source.id then
+    family := array(select memory.family(source.id));
+    memories := memory.lock_named(family, array[root.id]);
+    -- Both must live: what a forget took away while we waited for its locks cannot be shown.
+    select * into source from memory.entities where id = source.id;
+    select * into root from memory.entities where id = root.id;
+    if source.deleted_at is not null or root.deleted_at is not null then
+      perform memory.raise_error(404, 'entity_unknown', 'No memory of this namespace mentions both of these entities.',
+        jsonb_build_object('namespace', p ->> 'namespace', 'name', case when source.deleted_at is null then p -> 'target' ->> 'name' else p -> 'source' ->> 'name' end));
+    end if;
+    -- What a person has written of it, or drawn to it, has no place in an alias: undoing the merge could not give it back.
+    if source.curated <> '{}' or exists (select from memory.relations where adopted_at is not null and deleted_at is null and source.id in (source_id, target_id)) then
+      perform memory.raise_error(409, 'entity_curated', 'A person has curated the entity to merge in the graph: merge the other one into it.',
+        jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'source' ->> 'name'));
+    end if;
+    insert into memory.aliases (alias_id, namespace, parent_id, entity_id, name, type, name_key, merged_by)
+    values (source.id, source.namespace, root.id, root.id, source.name, source.type, source.name_key, p ->> 'by');
+    update memory.aliases set entity_id = root.id where entity_id = source.id;
+    touched := memory.show_anew(family, memories, array[root.id]);
+    outcome := 'merged';
+  end if;
+  return jsonb_build_object('outcome', outcome, 'entity', jsonb_build_object('id', root.id, 'name', root.name, 'type', root.type),
+    'alias', (select jsonb_build_object('id', alias_id, 'name', name) from memory.aliases where alias_id = source.id),
+    'memories', coalesce(cardinality(memories), 0), 'touched', touched);
+end $$;
+
+-- Takes a merge back: whatever names that entity, or one that had been merged into it, is shown as it again, also what came meanwhile.
+--   {"namespace", "name": {name, key}, "lease"?} -> {"entity": {id, name, type}|null, "from": {id, name, type}|null, "memories": n, "touched"}
+--   An entity is null when no memory mentions it.
+create or replace function public.memory_unmerge_entity_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  merged memory.aliases;
+  family uuid[];
+  memories uuid[];
+  renewed uuid[];
+  touched jsonb;
+begin
+  perform memory.check_lease(p -> 'lease');
+  perform memory.known_namespace(p ->> 'namespace');
+  perform pg_advisory_xact_lock(hashtextextended('aliases:' || (p ->> 'namespace'), 0));
+  select a.* into merged from memory.aliases a join memory.entities e on e.id = a.alias_id
+  where e.name_hash = memory.keyed_hash('entity', p ->> 'namespace', p -> 'name' ->> 'key');
+  if merged.alias_id is null then
+    perform memory.raise_error(404, 'alias_unknown', format('%L was not merged into another entity of this namespace.', p -> 'name' ->> 'name'),
+      jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'name' ->> 'name'));
+  end if;
+  family := array(select memory.family(merged.alias_id));
+  memories := memory.lock_named(family, array[merged.entity_id]);
+  select * into merged from memory.aliases where alias_id = merged.alias_id;  -- its name may have been forgotten while we waited
+  delete from memory.aliases where alias_id = merged.alias_id;
+  update memory.aliases set entity_id = merged.alias_id where alias_id = any (family);
+  with again as (
+    update memory.entities e
+    set name = merged.name, type = merged.type, name_key = merged.name_key, deleted_at = null, revision = e.revision + 1
+    where e.id = merged.alias_id and e.deleted_at is not null and cardinality(memories) > 0
+    returning e.id
+  ), renamed as (  -- what lived under the name that leaves it takes another that it goes by
+    update memory.entities e
+    set name = h.name, type = h.type, name_key = h.name_key, revision = e.revision + 1
+    from (select * from memory.aliases where entity_id = merged.entity_id and name is not null order by merged_at, alias_id limit 1) h
+    where e.id = merged.entity_id and e.name_key = merged.name_key
+    returning e.id
+  )
+  select array(select id from again union all select id from renamed) into renewed;
+  perform memory.owe('graph', 'entity', renewed);
+  perform memory.owe('embeddings', 'entity', renewed);
+  touched := memory.refs('entity', renewed) || memory.show_anew(family, memories, array[merged.entity_id]);
+  return jsonb_build_object(
+    'entity', (select jsonb_build_object('id', id, 'name', name, 'type', type) from memory.entities where id = merged.alias_id and deleted_at is null),
+    'from', (select jsonb_build_object('id', id, 'name', name, 'type', type) from memory.entities where id = merged.entity_id and deleted_at is null),
+    'memories', cardinality(memories), 'touched', touched);
+end $$;
+
+-- The merges of a namespace, the oldest first, a page at a time. A name that no memory says any more is null.
+--   {"namespace", "limit", "after"?: [merged_at, id]} -> [{id, name, type, entity_id, entity, merged_into, merged_at, merged_by}, …]
+create or replace function public.memory_aliases_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  page jsonb;
+begin
+  perform memory.known_namespace(p ->> 'namespace');
+  select coalesce(jsonb_agg(jsonb_build_object('id', a.alias_id, 'name', a.name, 'type', a.type, 'entity_id', a.entity_id, 'entity', e.name,
+    'merged_into', coalesce(o.name, r.name), 'merged_at', a.merged_at, 'merged_by', a.merged_by) order by a.merged_at, a.alias_id), '[]') into page
+  from (
+    select * from memory.aliases
+    where namespace = p ->> 'namespace'
+      and (p -> 'after' is null or (merged_at, alias_id) > ((p -> 'after' ->> 0)::timestamptz, (p -> 'after' ->> 1)::uuid))
+    order by merged_at, alias_id limit (p ->> 'limit')::integer
+  ) a
+  join memory.entities e on e.id = a.entity_id
+  join memory.entities r on r.id = a.parent_id
+  left join memory.aliases o on o.alias_id = a.parent_id;
+  return page;
+end $$;
+
+-- One entity as it is shown, what was merged into it, and which memories mention it under which name, the newest first.
+--   {"namespace", "name": {name, key}, "limit"}
+--   -> {id, name, type, revision, aliases: [as of memory_aliases_v1], mentions: n, memories: [{memory, entity_id, name, given, extracted, version, valid_from}, …]}
+create or replace function public.memory_entity_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  named memory.entities;
+  result jsonb;
+begin
+  perform memory.known_namespace(p ->> 'namespace');
+  named := memory.named_entity(p ->> 'namespace', p -> 'name');
+  with family as (
+    select memory.shown_as(named.id) as id union all select alias_id from memory.aliases where entity_id = memory.shown_as(named.id)
+  ), said as (
+    select m.memory_id, m.entity_id, coalesce(a.name, e.name) as name, m.given, m.extracted, m.version, m.valid_from
+    from family f join memory.mentions m on m.entity_id = f.id join memory.entities e on e.id = m.entity_id
+    left join memory.aliases a on a.alias_id = m.entity_id
+  )
+  select jsonb_build_object('id', e.id, 'name', e.name, 'type', e.type, 'revision', e.revision,
+    'aliases', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', a.alias_id, 'name', a.name, 'type', a.type, 'entity_id', a.entity_id, 'entity', e.name,
+        'merged_into', coalesce(o.name, r.name), 'merged_at', a.merged_at, 'merged_by', a.merged_by) order by a.merged_at, a.alias_id), '[]')
+      from memory.aliases a join memory.entities r on r.id = a.parent_id left join memory.aliases o on o.alias_id = a.parent_id
+      where a.entity_id = e.id),
+    'mentions', (select count(distinct memory_id) from said),
+    'memories', (
+      select coalesce(jsonb_agg(jsonb_build_object('memory', s.memory_id, 'entity_id', s.entity_id, 'name', s.name, 'given', s.given, 'extracted', s.extracted,
+        'version', s.version, 'valid_from', s.valid_from) order by s.valid_from desc, s.memory_id, s.entity_id), '[]')
+      from (select * from said order by valid_from desc, memory_id, entity_id limit (p ->> 'limit')::integer) s))
+  into result
+  from memory.entities e where e.id = memory.shown_as(named.id) and e.deleted_at is null;
+  if result is null then
+    perform memory.raise_error(404, 'entity_unknown', format('No memory of this namespace mentions %L.', p -> 'name' ->> 'name'),
+      jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'name' ->> 'name'));
+  end if;
+  return result;
+end $$;
+
 -- What the stores must show, said by the record: sums and digests for the quick audit, expected rows for the deep one,
 -- exact anti-joins for what lives beside the record. Nothing here writes but the verdict.
 
@@ -15,7 +328,7 @@ declare
     when 'memory' then 'select bucket, leaf, digest from memory.memories where deleted_at is null'
     when 'entity' then 'select bucket, leaf, digest from memory.entities where deleted_at is null'
     when 'relation' then 'select bucket, leaf, digest from memory.relations where deleted_at is null'
-    when 'mention' then 'select m.bucket, m.leaf, n.digest from memory.mentions n join memory.memories m on m.id = n.memory_id where m.deleted_at is null'
+    when 'mention' then 'select m.bucket, m.leaf, n.digest from memory.shown_mentions n join memory.memories m on m.id = n.memory_id where m.deleted_at is null'
   end;
   chosen smallint[] := case when p ? 'buckets' then array(select b::smallint from jsonb_array_elements_text(p -> 'buckets') b) end;
   sums jsonb;
@@ -76,7 +389,7 @@ begin
     when 'mention' then 'select m.memory_id || '':'' || m.entity_id as id, s.revision, false as deleted,
         jsonb_build_object(''dh'', (m.digest >> 32) & 4294967295, ''dl'', m.digest & 4294967295) as props,
         m.memory_id::text as source, m.entity_id::text as target, m.memory_id::text as owner
-      from memory.mentions m join memory.memories s on s.id = m.memory_id
+      from memory.shown_mentions m join memory.memories s on s.id = m.memory_id
       where m.memory_id = any ($1) and s.id = any ($1) and s.deleted_at is null'
   end;
   if p_kind = 'mention' and p ? 'ids' then  -- also those that are gone: what their memory owes says whether that is news
@@ -84,7 +397,7 @@ begin
         case when s.deleted_at is null then jsonb_build_object(''dh'', (m.digest >> 32) & 4294967295, ''dl'', m.digest & 4294967295) end as props,
         split_part(i, '':'', 1) as source, split_part(i, '':'', 2) as target, s.id::text as owner
       from unnest($2) i join memory.memories s on s.id = memory.as_uuid(split_part(i, '':'', 1))
-      left join memory.mentions m on m.memory_id = s.id and m.entity_id = memory.as_uuid(split_part(i, '':'', 2))
+      left join (select * from memory.shown_mentions where memory_id = any ($1)) m on m.memory_id = s.id and m.entity_id = memory.as_uuid(split_part(i, '':'', 2))
       where s.id = any ($1)';
   end if;
   execute format('select coalesce(jsonb_agg(jsonb_build_object(''id'', x.id, ''revision'', x.revision, ''deleted'', x.deleted, ''props'', x.props, ''source'', x.source,
@@ -808,7 +1121,8 @@ end $$;
 
 -- Entities, relations and who supports them. A subject lives while at least one memory mentions it: the removal of the
 -- last support is a versioned delete, a new support after that a versioned revival.
--- Locks are taken in one order everywhere: memories, then entities, then relations, each by id.
+-- Locks are taken in one order everywhere: a namespace's aliases, memories, then entities, then relations, each by id.
+-- Of an entity that was merged (`aliases.sql`) a mention keeps the one that was named; what it is shown as is what it supports.
 
 -- Deletes entities and relations, of those given, that nothing supports any more. Returns the refs that changed.
 create or replace function memory.drop_unsupported(p_entities uuid[], p_relations uuid[]) returns jsonb
@@ -820,17 +1134,22 @@ begin
   with gone as (
     update memory.relations r
     set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null
-    where r.id = any (p_relations) and r.deleted_at is null and r.adopted_at is null and not exists (select from memory.statements s where s.relation_id = r.id)
+    where r.id = any (p_relations) and r.deleted_at is null and r.adopted_at is null
+      and not exists (select from memory.statements s where s.relation_id = r.id and s.shown_id is null)
+      and not exists (select from memory.statements s where s.shown_id = r.id)
     returning r.id
   )
   select coalesce(array_agg(id), '{}') into gone_relations from gone;
   with gone as (
     update memory.entities e
     set revision = e.revision + 1, deleted_at = clock_timestamp(), name = null, name_key = null, type = null, aliases = '{}', summary = null, curated = '{}'
-    where e.id = any (p_entities) and e.deleted_at is null and not exists (select from memory.mentions m where m.entity_id = e.id)
+    where e.id = any (p_entities) and e.deleted_at is null
+      and not exists (select from memory.mentions m where m.entity_id = e.id and m.shown_id is null)
+      and not exists (select from memory.mentions m where m.shown_id = e.id)
     returning e.id
   )
   select coalesce(array_agg(id), '{}') into gone_entities from gone;
+  perform memory.forget_names(p_entities);
   if cardinality(gone_entities) > 0 then
     gone_relations := gone_relations || memory.drop_curated(gone_entities);
     delete from memory.embeddings where kind = 'entity' and id = any (gone_entities);
@@ -860,8 +1179,10 @@ declare
   touched_relations uuid[];
   pair_memory uuid[];
   pair_entity uuid[];
+  pair_shown uuid[];
   said_memory uuid[];
   said_relation uuid[];
+  said_shown uuid[];
   renewed_entities uuid[] := '{}';
   renewed_relations uuid[] := '{}';
   changed_memories uuid[];
@@ -882,7 +1203,7 @@ begin
   order by 5
   on conflict (name_hash) do nothing;
 
-  select array_agg(w.memory), array_agg(n.id) into pair_memory, pair_entity
+  select array_agg(w.memory), array_agg(n.id), array_agg(memory.shown_as(n.id)) into pair_memory, pair_entity, pair_shown
   from (
     select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key') as name_hash
     from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
@@ -894,67 +1215,84 @@ begin
   from (
     select n.id from memory.entities n
     where n.id in (
-      select unnest(pair_entity)
-      union select m.entity_id from memory.mentions m where m.memory_id = any (memory_ids)
+      select unnest(pair_entity || pair_shown)
+      union select unnest(array[m.entity_id, m.shown_id]) from memory.mentions m where m.memory_id = any (memory_ids)
     )
     order by n.id for update
   ) locked;
 
-  -- 3. A name that was forgotten lives again; an entity of unknown type learns it.
+  -- 3. A name that was forgotten lives again; an entity of unknown type learns it. A name that means another entity wakes that one,
+  -- which then is called so until its own name comes.
   with named as (
-    select distinct on (memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key'))
-      memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key') as name_hash, e ->> 'name' as name, e ->> 'type' as type, e ->> 'key' as key
-    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
-    order by 1, (e ->> 'type' = 'thing')
+    select distinct on (x.shown) x.* from (
+      select memory.shown_as(n.id) as shown, memory.shown_as(n.id) = n.id as own, e ->> 'name' as name, e ->> 'type' as type, e ->> 'key' as key
+      from jsonb_array_elements(p_rows) r cross join jsonb_array_elements(r -> 'entities') e
+        join memory.entities n on n.name_hash = memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key')
+    ) x
+    order by x.shown, x.own desc, (x.type = 'thing')
   ), renewed as (
     update memory.entities n
-    set name = coalesce(n.name, w.name), name_key = coalesce(n.name_key, w.key), deleted_at = null, revision = n.revision + 1,
-        type = case when n.type is null or (n.type = 'thing' and 'type' <> all (n.curated)) then w.type else n.type end
+    set name = case when w.own and memory.borrows_name(n.id, n.name_key) then w.name else coalesce(n.name, w.name) end,
+        name_key = case when w.own and memory.borrows_name(n.id, n.name_key) then w.key else coalesce(n.name_key, w.key) end,
+        type = case when n.type is null or ((n.type = 'thing' or (w.own and memory.borrows_name(n.id, n.name_key))) and 'type' <> all (n.curated)) then w.type else n.type end,
+        deleted_at = null, revision = n.revision + 1
     from named w
-    where n.name_hash = w.name_hash and (n.deleted_at is not null or (n.type = 'thing' and w.type <> 'thing' and 'type' <> all (n.curated)))
+    where n.id = w.shown and (n.deleted_at is not null
+      or (w.own and (n.type = 'thing' and w.type <> 'thing' and 'type' <> all (n.curated) or n.name_key <> w.key and memory.borrows_name(n.id, n.name_key))))
     returning n.id
   )
   select coalesce(array_agg(id), '{}') into renewed_entities from renewed;
+  if pair_shown <> pair_entity then
+    perform memory.learn_names(p_rows);
+  end if;
 
   -- 4. Relations between them, in the same way.
   insert into memory.relations (namespace, source_id, predicate, target_id, name_hash)
-  select w.namespace, s.id, w.predicate, t.id, memory.keyed_hash('relation', s.id::text, w.predicate, t.id::text)
+  select distinct w.namespace, v.source, w.predicate, v.target, memory.keyed_hash('relation', v.source::text, w.predicate, v.target::text)
   from (
     select distinct r ->> 'namespace' as namespace, x ->> 'source_key' as source, x ->> 'predicate' as predicate, x ->> 'target_key' as target
     from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x
   ) w
   join memory.entities s on s.name_hash = memory.keyed_hash('entity', w.namespace, w.source)
   join memory.entities t on t.name_hash = memory.keyed_hash('entity', w.namespace, w.target)
+  cross join lateral (values (s.id, t.id), (memory.shown_as(s.id), memory.shown_as(t.id))) v(source, target)
+  where is_given or not (select exists (select from memory.retractions)) or not exists (  -- else it would stand there with nobody stating it
+    select from memory.retractions o join memory.relations y on y.id = o.relation_id
+    where y.name_hash in (memory.keyed_hash('relation', s.id::text, w.predicate, t.id::text),
+      memory.keyed_hash('relation', memory.shown_as(s.id)::text, w.predicate, memory.shown_as(t.id)::text)))
   order by 5
   on conflict (name_hash) do nothing;
 
-  select array_agg(w.memory), array_agg(n.id) into said_memory, said_relation
+  select array_agg(w.memory), array_agg(n.id), array_agg(v.id) into said_memory, said_relation, said_shown
   from (
-    select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('relation', s.id::text, x ->> 'predicate', t.id::text) as name_hash
+    select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('relation', s.id::text, x ->> 'predicate', t.id::text) as name_hash,
+      memory.keyed_hash('relation', memory.shown_as(s.id)::text, x ->> 'predicate', memory.shown_as(t.id)::text) as shown_hash
     from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x,
       memory.entities s, memory.entities t
     where s.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'source_key')
       and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
   ) w
   join memory.relations n on n.name_hash = w.name_hash
-  where is_given or not exists (select from memory.retractions t where t.relation_id = n.id);
+  join memory.relations v on v.name_hash = w.shown_hash
+  where is_given or not exists (select from memory.retractions t where t.relation_id in (n.id, v.id));
   if is_given then
-    delete from memory.retractions where relation_id = any (said_relation);
+    delete from memory.retractions where relation_id = any (said_relation || said_shown);
   end if;
 
   select coalesce(array_agg(id), '{}') into touched_relations
   from (
     select n.id from memory.relations n
     where n.id in (
-      select unnest(said_relation)
-      union select s.relation_id from memory.statements s where s.memory_id = any (memory_ids)
+      select unnest(said_relation || said_shown)
+      union select unnest(array[s.relation_id, s.shown_id]) from memory.statements s where s.memory_id = any (memory_ids)
     )
     order by n.id for update
   ) locked;
 
   if said_relation is not null then
     with named as (
-      select distinct memory.keyed_hash('relation', s.id::text, x ->> 'predicate', t.id::text) as name_hash, x ->> 'predicate' as predicate
+      select distinct memory.keyed_hash('relation', memory.shown_as(s.id)::text, x ->> 'predicate', memory.shown_as(t.id)::text) as name_hash,
+        x ->> 'predicate' as predicate
       from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x, memory.entities s, memory.entities t
       where s.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'source_key')
         and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
@@ -971,11 +1309,11 @@ begin
     select (r ->> 'memory')::uuid as memory, (r ->> 'version')::integer as version, (r ->> 'valid_from')::timestamptz as valid_from
     from jsonb_array_elements(p_rows) r
   ), wanted as (
-    select p.memory, p.entity, f.version, f.valid_from
-    from unnest(pair_memory, pair_entity) p(memory, entity) join facts f on f.memory = p.memory
+    select p.memory, p.entity, p.shown, f.version, f.valid_from
+    from unnest(pair_memory, pair_entity, pair_shown) p(memory, entity, shown) join facts f on f.memory = p.memory
   ), added as (
-    insert into memory.mentions as m (memory_id, entity_id, given, extracted, version, valid_from)
-    select w.memory, w.entity, is_given, not is_given, w.version, w.valid_from from wanted w
+    insert into memory.mentions as m (memory_id, entity_id, shown_id, given, extracted, version, valid_from)
+    select w.memory, w.entity, nullif(w.shown, w.entity), is_given, not is_given, w.version, w.valid_from from wanted w
     on conflict (memory_id, entity_id) do update
       set given = m.given or is_given, extracted = m.extracted or not is_given, version = excluded.version, valid_from = excluded.valid_from
     returning m.memory_id, (m.xmax = 0) as is_new
@@ -998,11 +1336,11 @@ begin
     select (r ->> 'memory')::uuid as memory, (r ->> 'version')::integer as version, (r ->> 'valid_from')::timestamptz as valid_from
     from jsonb_array_elements(p_rows) r
   ), wanted as (
-    select p.memory, p.relation, f.version, f.valid_from
-    from unnest(said_memory, said_relation) p(memory, relation) join facts f on f.memory = p.memory
+    select p.memory, p.relation, p.shown, f.version, f.valid_from
+    from unnest(said_memory, said_relation, said_shown) p(memory, relation, shown) join facts f on f.memory = p.memory
   ), added as (
-    insert into memory.statements as s (relation_id, memory_id, given, extracted, version, valid_from)
-    select w.relation, w.memory, is_given, not is_given, w.version, w.valid_from from wanted w
+    insert into memory.statements as s (relation_id, memory_id, shown_id, given, extracted, version, valid_from)
+    select w.relation, w.memory, nullif(w.shown, w.relation), is_given, not is_given, w.version, w.valid_from from wanted w
     on conflict (relation_id, memory_id) do update
       set given = s.given or is_given, extracted = s.extracted or not is_given, version = excluded.version, valid_from = excluded.valid_from
     returning 1
@@ -1025,7 +1363,7 @@ begin
   );
   renewed_relations := renewed_relations || array(
     select x.id from memory.relations x
-    where x.id = any (said_relation) and not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = x.id::text)
+    where x.id = any (said_relation || said_shown) and not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = x.id::text)
   );
   if cardinality(renewed_entities) > 0 then
     perform memory.owe('graph', 'entity', renewed_entities);
@@ -1050,20 +1388,21 @@ declare
   relation_ids uuid[];
 begin
   select coalesce(array_agg(id), '{}') into entity_ids from (
-    select id from memory.entities where id in (select entity_id from memory.mentions where memory_id = any (p_memories)) order by id for update
+    select id from memory.entities where id in (select unnest(array[entity_id, shown_id]) from memory.mentions where memory_id = any (p_memories)) order by id for update
   ) locked;
   select coalesce(array_agg(id), '{}') into relation_ids from (
-    select id from memory.relations where id in (select relation_id from memory.statements where memory_id = any (p_memories)) order by id for update
+    select id from memory.relations where id in (select unnest(array[relation_id, shown_id]) from memory.statements where memory_id = any (p_memories)) order by id for update
   ) locked;
   delete from memory.statements where memory_id = any (p_memories);
   delete from memory.mentions where memory_id = any (p_memories);
   return memory.drop_unsupported(entity_ids, relation_ids);
 end $$;
 
--- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused. One that is
--- empty, where the very same text gave links before, changes and settles nothing: it is named in `emptied`. Unless that is accepted,
--- for all by `accept_empty` or for one by its hint (`memory_retry_dead_v1`).
---   {"rows": [{id, number, version, entities, relations}], "accept_empty"?} -> {"stored": n, "superseded": n, "emptied": [id, …], "touched": [[kind, id], …]}
+-- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused; so is one whose
+-- drain has lost its lease. One that is empty, where the very same text gave links before, changes and settles nothing: it is named in
+-- `emptied`. Unless that is accepted, for all by `accept_empty` or for one by its hint (`memory_retry_dead_v1`).
+--   {"rows": [{id, number, version, entities, relations}], "accept_empty"?, "lease"?: {name, fence}}
+--   -> {"stored": n, "superseded": n, "emptied": [id, …], "touched": [[kind, id], …]}
 create or replace function public.memory_store_links_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
@@ -1073,6 +1412,9 @@ declare
   paid integer;
   touched jsonb := '[]';
 begin
+  perform memory.check_lease(p -> 'lease');
+  perform memory.keep_aliases(array(
+    select distinct namespace from memory.memories where id in (select (r ->> 'id')::uuid from jsonb_array_elements(p -> 'rows') r)));
   perform id from memory.memories where id in (select (r ->> 'id')::uuid from jsonb_array_elements(p -> 'rows') r) order by id for update;
   if not coalesce((p ->> 'accept_empty')::boolean, false) then
     emptied := array(
@@ -1109,7 +1451,7 @@ begin
     'emptied', to_jsonb(emptied), 'touched', touched);
 end $$;
 
--- The live entity with this name, else the names nearest to it (by trigram-free means: same beginning, then nearest vector).
+-- The live entity with this name (of one that was merged: the one that it is shown as), else the names nearest to it (by trigram-free means: same beginning, then nearest vector).
 --   {"namespace", "key", "vector"?} -> {"entity": {id, name, type}|null, "suggestions": [name, …]}
 create or replace function public.memory_find_entity_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
@@ -1121,13 +1463,15 @@ begin
   if not exists (select from memory.namespaces where name = p ->> 'namespace') then
     perform memory.raise_error(404, 'namespace_unknown', 'There is no namespace of this name; the first save creates one.', jsonb_build_object('namespace', p ->> 'namespace'));
   end if;
-  select jsonb_build_object('id', id, 'name', name, 'type', type) into found_entity
-  from memory.entities where id = memory.entity_named(p ->> 'namespace', p ->> 'key') and deleted_at is null;
+  select jsonb_build_object('id', e.id, 'name', e.name, 'type', e.type) into found_entity
+  from memory.entities e where e.id = memory.shown_as(memory.entity_named(p ->> 'namespace', p ->> 'key')) and e.deleted_at is null;
   if found_entity is null then
     select coalesce(jsonb_agg(name), '[]') into near from (
-      select e.name from memory.entities e
-      where e.namespace = p ->> 'namespace' and e.deleted_at is null
-        and (e.name_key ^@ (p ->> 'key') or position(p ->> 'key' in e.name_key) > 0)
+      select e.name from (
+        select name, name_key from memory.entities where namespace = p ->> 'namespace' and deleted_at is null
+        union all select name, name_key from memory.aliases where namespace = p ->> 'namespace' and name is not null
+      ) e
+      where e.name_key ^@ (p ->> 'key') or position(p ->> 'key' in e.name_key) > 0
       order by length(e.name_key), e.name_key limit 5
     ) x;
     if jsonb_array_length(near) = 0 and p ->> 'vector' is not null then
@@ -1224,6 +1568,90 @@ begin
         and t.kind = any (array['memory', 'entity', 'relation']) and t.id = p ->> 'id' order by n desc limit 10) a),
     'newest_verdict', (select jsonb_build_object('at', v.at, 'mode', v.mode, 'clean', v.clean) from memory.verdicts v order by v.id desc limit 1));
 end $$;
+
+-- Leases: one holder a name, for a while, by Postgres' clock alone. Who drains a projection is one of them.
+-- A lease saves double work; the number that comes with it makes a late writer harmless. It presents {name, fence} to the function that
+-- stores its result, which looks in the same transaction whether a higher number was granted.
+
+-- Grants a lease, or returns null while another holder's is fresh. A holder that asks again gets a new number too.
+-- Whoever merely asks takes no lock: it would wait for a writer that is just storing under this lease.
+create or replace function memory.grant_lease(p_name text, p_holder text, p_seconds float8) returns memory.heartbeats
+language plpgsql as $$
+declare
+  granted memory.heartbeats;
+begin
+  if exists (select from memory.heartbeats h where h.projection = p_name and h.holder <> p_holder and h.lease_until >= clock_timestamp()) then
+    return null;
+  end if;
+  insert into memory.heartbeats as h (projection, holder, beat_at, lease_until, fence)
+  values (p_name, p_holder, clock_timestamp(), clock_timestamp() + make_interval(secs => p_seconds), nextval('memory.fences'))
+  on conflict (projection) do update
+    set holder = excluded.holder, beat_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => p_seconds),
+        fence = nextval('memory.fences')  -- under the row's lock, so that numbers rise in the order of grants
+    where h.holder is null or h.holder = excluded.holder or h.lease_until < clock_timestamp()
+  returning h.* into granted;
+  return granted;
+end $$;
+
+-- Refuses what is written under a lease that was granted anew since. No lease, no question. Until this transaction ends nobody is
+-- granted a higher number.
+create or replace function memory.check_lease(p_lease jsonb) returns void
+language plpgsql as $$
+begin
+  if p_lease is null or jsonb_typeof(p_lease) = 'null' then
+    return;
+  end if;
+  perform from memory.heartbeats where projection = p_lease ->> 'name' and fence = (p_lease ->> 'fence')::bigint for key share;
+  if not found then
+    perform memory.raise_error(409, 'lease_lost', 'This lease has run out and was granted to another holder: nothing was written.',
+      jsonb_build_object('name', p_lease ->> 'name', 'fence', (p_lease ->> 'fence')::bigint));
+  end if;
+end $$;
+
+-- Grants a lease.  {"name", "holder", "lease_seconds"} -> {"fence", "lease_until"}
+create or replace function public.memory_lease_acquire_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  granted memory.heartbeats := memory.grant_lease(p ->> 'name', p ->> 'holder', (p ->> 'lease_seconds')::float8);
+  other memory.heartbeats;
+begin
+  if granted.fence is null then
+    select * into other from memory.heartbeats where projection = p ->> 'name';
+    perform memory.raise_error(409, 'lease_held', 'Another holder has this lease: it ends by itself, at the latest at the time given.',
+      jsonb_build_object('name', p ->> 'name', 'holder', other.holder, 'until', other.lease_until));
+  end if;
+  return jsonb_build_object('fence', granted.fence, 'lease_until', granted.lease_until);
+end $$;
+
+-- Renews a lease that nobody else was granted since, also one that has run out.  {"name", "fence", "lease_seconds"} -> {"fence", "lease_until"}
+create or replace function public.memory_lease_renew_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  renewed memory.heartbeats;
+begin
+  update memory.heartbeats
+  set beat_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => (p ->> 'lease_seconds')::float8)
+  where projection = p ->> 'name' and fence = (p ->> 'fence')::bigint and holder is not null
+  returning * into renewed;
+  if renewed.fence is null then
+    perform memory.raise_error(409, 'lease_lost', 'This lease was given back, or has run out and was granted to another holder.',
+      jsonb_build_object('name', p ->> 'name', 'fence', (p ->> 'fence')::bigint));
+  end if;
+  return jsonb_build_object('fence', renewed.fence, 'lease_until', renewed.lease_until);
+end $$;
+
+-- Gives a lease back; of one that is another's by now, nothing.  {"name", "fence"} -> boolean: whether it was ours
+create or replace function public.memory_lease_release_v1(input text) returns jsonb
+language sql security definer set search_path = memory, extensions, public, pg_temp as $$
+  with released as (
+    update memory.heartbeats set holder = null, lease_until = null
+    where projection = input::jsonb ->> 'name' and fence = (input::jsonb ->> 'fence')::bigint and holder is not null
+    returning 1
+  )
+  select to_jsonb(exists (select from released))
+$$;
 
 -- Memories: save, update, forget, read. Every write is one transaction with the debts it makes.
 
@@ -1396,6 +1824,7 @@ declare
   locked uuid[];
   links jsonb;
 begin
+  perform memory.keep_aliases(array(select i ->> 'namespace' from jsonb_array_elements(p -> 'memories') i where jsonb_typeof(i -> 'given') = 'object'));
   if jsonb_array_length(p -> 'memories') = 1 then  -- the usual save has nothing to put in order
     item := memory.save_one(p -> 'memories' -> 0, 0, revive, null);
     if jsonb_typeof(item -> 'links') = 'array' then
@@ -1466,6 +1895,8 @@ language plpgsql security definer set search_path = memory, extensions, public, 
 declare
   p jsonb := input::jsonb;
   c jsonb := p -> 'changes';
+  -- before any row is locked
+  names_kept integer := memory.keep_aliases(array(select namespace from memory.memories where id = (p ->> 'id')::uuid and c ? 'given'));
   old memory.memories := memory.live((p ->> 'id')::uuid);
   fresh memory.memories := old;
   touched jsonb := '[]';
@@ -1583,10 +2014,11 @@ create or replace function public.memory_get_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
   p jsonb := input::jsonb;
+  p_id uuid := (p ->> 'id')::uuid;  -- read here: a kept plan over an empty table never would
   m memory.memories;
 begin
   if p ? 'id' then
-    select * into m from memory.memories where id = (p ->> 'id')::uuid;
+    select * into m from memory.memories where id = p_id;
   else
     perform memory.known_namespace(p ->> 'namespace');
     select * into m from memory.memories where key_hash = memory.keyed_hash('key', p ->> 'namespace', p ->> 'key');
@@ -1880,9 +2312,12 @@ begin
   end if;
   insert into memory.adoptions (change, kind, subject, revision, entities, before)
   values ('remove', 'relation', x.id, x.revision + 1, array[x.source_id, x.target_id], jsonb_build_object('predicate', x.predicate,
-    'memories', (select coalesce(jsonb_agg(jsonb_build_array(memory_id, given, extracted) order by memory_id), '[]') from memory.statements where relation_id = x.id)));
-  delete from memory.statements where relation_id = x.id;
-  insert into memory.retractions (relation_id) values (x.id) on conflict (relation_id) do update set at = excluded.at;
+    'memories', (select coalesce(jsonb_agg(jsonb_build_array(memory_id, given, extracted) order by memory_id), '[]') from memory.statements where coalesce(shown_id, relation_id) = x.id)));
+  -- Also what it was named between entities that are merged into these: an undone merge must not bring it back.
+  insert into memory.retractions (relation_id)
+  select x.id union select relation_id from memory.statements where shown_id = x.id
+  on conflict (relation_id) do update set at = excluded.at;
+  delete from memory.statements where coalesce(shown_id, relation_id) = x.id;
   update memory.relations set revision = revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null where id = x.id;
   perform memory.owe('graph', 'relation', array[x.id]);
   return jsonb_build_object('outcome', 'adopted', 'id', x.id, 'revision', x.revision + 1, 'touched', memory.refs('relation', array[x.id]));
@@ -1899,7 +2334,7 @@ begin
   with dropped as (
     update memory.relations r set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null
     where r.adopted_at is not null and (r.source_id = any (p_entities) or r.target_id = any (p_entities))
-      and not exists (select from memory.statements s where s.relation_id = r.id)
+      and not exists (select from memory.statements s where coalesce(s.shown_id, s.relation_id) = r.id)
     returning r.id
   )
   select coalesce(array_agg(id), '{}') into gone from dropped;
@@ -2172,7 +2607,7 @@ language sql stable security definer set search_path = memory, extensions, publi
     'embeddings', (select count(*) from memory.embeddings),
     'embeddings_waiting', (select count(*) from memory.embeddings where not indexed),
     'entities', (select count(*) from memory.entities where deleted_at is null),
-    'mentions', (select count(*) from memory.mentions),
+    'mentions', (select count(*) from memory.shown_mentions),
     'relations', (select count(*) from memory.relations where deleted_at is null),
     'namespaces', (select coalesce(jsonb_object_agg(n.name, coalesce(c.n, 0)), '{}') from memory.namespaces n
       left join (select namespace, count(*) as n from memory.memories where deleted_at is null group by namespace) c on c.namespace = n.name))
@@ -2188,7 +2623,7 @@ language sql stable security definer set search_path = memory, extensions, publi
 $$;
 
 -- One page of one task of maintenance; repeat while "done" is the limit.
---   {"task": expire|fold|settled_claim, "limit"} -> {"done": n, "touched": [[kind, id], …]}
+--   {"task": expire|fold|claim, "limit", "lease"?: {name, fence}} -> {"done": n, "touched": [[kind, id], …]}
 create or replace function public.memory_maintain_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
@@ -2196,6 +2631,7 @@ declare
   expired uuid[];
   buried jsonb;
 begin
+  perform memory.check_lease(p -> 'lease');
   case p ->> 'task'
   when 'expire' then
     expired := array(select id from memory.memories where deleted_at is null and expires_at <= now() limit (p ->> 'limit')::integer);
@@ -2213,20 +2649,14 @@ end $$;
 -- The ledger's protocol: begin, claim, settle, owe again; failures are charged in `dead_letters.sql`. `embeddings.sql` and `entities.sql` store results of the
 -- projections that live in this database; the graph's are settled here, after the graph has them durably.
 
--- Takes the projection for a drain unless another one's heartbeat is fresh.  {"projection", "holder", "lease_seconds"} -> boolean
+-- Takes the projection for a drain unless another one's heartbeat is fresh: a lease, as `leases.sql` has them.
+--   {"projection", "holder", "lease_seconds"} -> its fencing number, or 0
 create or replace function public.memory_begin_drain_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
   p jsonb := input::jsonb;
-  mine boolean;
 begin
-  insert into memory.heartbeats as h (projection, holder, beat_at, lease_until)
-  values (p ->> 'projection', p ->> 'holder', clock_timestamp(), clock_timestamp() + make_interval(secs => (p ->> 'lease_seconds')::float8))
-  on conflict (projection) do update
-    set holder = excluded.holder, beat_at = excluded.beat_at, lease_until = excluded.lease_until
-    where h.holder is null or h.holder = excluded.holder or h.lease_until < clock_timestamp()
-  returning true into mine;
-  return to_jsonb(coalesce(mine, false));
+  return to_jsonb(coalesce((memory.grant_lease(p ->> 'projection', p ->> 'holder', (p ->> 'lease_seconds')::float8)).fence, 0));
 end $$;
 
 -- Gives the projection back.  {"projection", "holder"}
@@ -2274,7 +2704,7 @@ begin
     from memory.memories m
     left join (
       select n.memory_id, string_agg(n.entity_id || ' ' || ((n.digest >> 32) & 4294967295) || ' ' || (n.digest & 4294967295), ';') as mentions
-      from memory.mentions n where n.memory_id = any (known) group by n.memory_id
+      from memory.shown_mentions n where n.memory_id = any (known) group by n.memory_id
     ) x on x.memory_id = m.id
     where m.id = any (known);
   elsif p_projection = 'graph' and p_kind = 'entity' then
@@ -2498,9 +2928,9 @@ language sql stable security definer set search_path = memory, extensions, publi
   with chosen as (
     select i::uuid as id from jsonb_array_elements_text(input::jsonb -> 'ids') i
   ), links as (
-    select 'entity' as kind, m.entity_id::text as id from chosen c join memory.mentions m on m.memory_id = c.id
+    select 'entity' as kind, coalesce(m.shown_id, m.entity_id)::text as id from chosen c join memory.mentions m on m.memory_id = c.id
     union
-    select 'relation', s.relation_id::text from chosen c join memory.statements s on s.memory_id = c.id
+    select 'relation', coalesce(s.shown_id, s.relation_id)::text from chosen c join memory.statements s on s.memory_id = c.id
   )
   select coalesce(jsonb_agg(jsonb_build_array(k.kind, k.id)), '[]')
   from links k join memory.ledger l on l.projection = 'graph' and l.kind = k.kind and l.id = k.id and l.owed_number is not null
@@ -2567,7 +2997,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', 'c09cc8d8ff5f5929825716f48bf4455a8b0f3b60e3e340bad511b4b2562ac83f') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '54573eed8b7f7ded5be46d1229c96a1c764241a78a5952538831dfd51d231a94') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';

@@ -17,6 +17,7 @@ from memory_pipelines import embedded
 from memory_pipelines.domain.errors import Refused, Unavailable
 from memory_pipelines.ports import BreakerStore
 from memory_pipelines.services import breakers
+from memory_pipelines.services.projection import MarkerMoved
 from memory_pipelines.stores.memory.breakers import LocalBreakers
 from memory_pipelines.stores.redis import keys
 from memory_pipelines.stores.redis.breakers import RedisBreakers
@@ -170,6 +171,18 @@ def test_what_says_nothing_about_the_dependency_neither_opens_nor_closes(opener:
     engines.until(lambda: dependency.one.look("graph").mode == "half-open", "the period ends")
     dependency.fails("graph_error")
     assert dependency.one.look("graph").mode == "closed"
+
+
+def test_a_graph_that_has_answered_with_a_moved_marker_is_there(opener: Opener) -> None:
+    """A killed graph often comes back as it was a while ago: the probe finds that out, and is no failure."""
+    dependency = Dependency(opener, failures=1, seconds=0.1)
+    dependency.down()
+    dependency.fails("graph_unavailable")
+    engines.until(lambda: dependency.one.look("graph").mode == "half-open", "the period ends")
+    dependency.error = MarkerMoved()
+    with pytest.raises(MarkerMoved):
+        dependency()
+    assert dependency.other.look("graph").mode == "closed"
 
 
 def test_without_redis_a_process_goes_by_what_it_knows_itself() -> None:

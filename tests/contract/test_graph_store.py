@@ -301,6 +301,37 @@ def test_what_an_audit_reads_is_the_same_however_it_asks(furnished: GraphStore) 
         assert furnished.rows(kind, buckets=(8, 4096)) == furnished.rows(kind, cells=[(7, 4)]) == furnished.rows(kind, nobodys=10) == []
 
 
+@pytest.mark.parametrize("kind", ["memory", "entity", "mention", "relation"])
+def test_some_buckets_are_summed_as_all_are(furnished: GraphStore, kind: str) -> None:
+    write(furnished, "memory", memory("m3", "ada", bucket=8))
+    write(furnished, "entity", entity("cleo", bucket=8))
+    write(furnished, "relation", relation("r2", "cleo", "ada"))
+    whole = {row[0]: row for row in furnished.sums(kind)}
+    assert set(whole) == {7, 8}
+    assert furnished.sums(kind, buckets=[8, 9], leaves=False) == [whole[8]]
+    assert sorted(furnished.sums(kind, buckets=[8, 7], leaves=False)) == [whole[7], whole[8]]
+
+
+def test_an_edge_dangles_where_one_of_its_ends_is_a_tombstone_or_nothing_of_ours(furnished: GraphStore) -> None:
+    wanted = {"id": "m1:ben", "source": "m1", "target": "ben"}
+    (stands,) = furnished.rows("mention", ids=[wanted])
+    (related,) = furnished.rows("relation", ids=[{"id": "r1", "source": "ada", "target": "ben"}])
+    write(furnished, "entity", buried(entity("ben"), 2))
+    (dangles,) = furnished.rows("mention", ids=[wanted])
+    (loose,) = furnished.rows("relation", ids=[{"id": "r1", "source": "ada", "target": "ben"}])
+    assert [row["dangling"] for row in (stands, related, dangles, loose)] == [False, False, True, True]
+
+
+@pytest.mark.parametrize("kind", ["memory", "entity"])
+def test_removing_copies_leaves_the_one_that_is_there_and_makes_none(furnished: GraphStore, kind: str) -> None:
+    row = {"memory": memory("m1"), "entity": entity("ada")}[kind]
+    before = one(furnished, kind, row["id"])
+    assert write(furnished, f"copies_{kind}", row, {**row, "id": "nobody"}).applied == 2
+    assert one(furnished, kind, row["id"]) == before
+    assert one(furnished, kind, "nobody") == []
+    assert furnished.counts() == {"memory": 2, "entity": 2, "mention": 3, "relation": 1}
+
+
 def test_digests_of_many_rows_are_summed_exactly(graph: GraphStore) -> None:
     """Sums of 32-bit halves; an engine that adds in floats or prints fifteen digits would be off by some."""
     rows = [entity(f"e{n}", dh=4294967295 - n, dl=4294967291 - n) for n in range(2000)]

@@ -23,7 +23,7 @@ COMMANDS: dict[str, Any] = {
 EXPECTED = {
     "demo", "dev", "up", "down", "import", "export", "save", "get", "list", "search", "update", "forget", "history", "related",
     "status", "sync", "rebuild", "audit", "explain", "repair", "policy set", "policy list", "doctor", "migrate",
-    "dead list", "dead show", "dead retry", "dead drop",
+    "dead list", "dead show", "dead retry", "dead drop", "entities merge", "entities unmerge", "entities aliases", "entities show",
 }  # fmt: skip
 
 
@@ -31,20 +31,9 @@ def test_the_commands_are_those_that_were_promised() -> None:
     assert set(COMMANDS) == EXPECTED
 
 
-LEAVES: dict[str, Any] = {
-    f"{name} {below}".strip(): leaf
-    for name, command in COMMANDS.items()
-    for below, leaf in (getattr(command, "commands", None) or {"": command}).items()
-}
-
-
-def test_the_commands_of_a_group_are_those_that_were_promised() -> None:
-    assert {name for name in LEAVES if " " in name} == {"dead list", "dead show", "dead retry", "dead drop"}
-
-
-@pytest.mark.parametrize("name", sorted(LEAVES))
+@pytest.mark.parametrize("name", sorted(COMMANDS))
 def test_every_command_explains_itself_with_examples_and_speaks_json(name: str) -> None:
-    command = LEAVES[name]
+    command = COMMANDS[name]
     assert command.help
     assert f"memory-pipelines {name}" in (command.epilog or ""), "its help needs an example: epilog=options.examples(…)"
     assert "--json" in {option for parameter in command.params for option in parameter.opts}
@@ -130,6 +119,26 @@ def test_lists_are_paged_and_filtered(cli: Cli, tmp_path: Path) -> None:
     assert [item["text"] for item in odd["memories"]] == ["memory 3"]
 
 
+def test_entities_are_merged_and_taken_apart(cli: Cli) -> None:
+    name = space()
+    saved = cli("save", "Bob came.", "-n", name, "--entity", "Bob:person", "--json").json["id"]
+    cli("save", "Robert left.", "-n", name, "--entity", "Robert:person")
+    merged = cli("entities", "merge", "Bob", "Robert", "-n", name, "--by", "mara", "--json").json
+    assert merged == {"outcome": "merged", "entity": "Robert", "alias": "Bob", "memories": 1}
+    assert "Nothing to do" in cli("entities", "merge", "Bob", "Robert", "-n", name).out
+    (alias,) = cli("entities", "aliases", "-n", name, "--json").json["aliases"]
+    assert (alias["name"], alias["entity"], alias["merged_by"]) == ("Bob", "Robert", "mara")
+    assert "mara" in cli("entities", "aliases", "-n", name).out
+    found = cli("entities", "show", "Bob", "-n", name, "--json").json
+    assert (found["name"], found["mentions"]) == ("Robert", 2)
+    assert [item["name"] for item in found["memories"] if item["memory"] == saved] == ["Bob"]
+    assert "Bob" in cli("entities", "show", "Robert", "-n", name).out
+    itself = cli("entities", "merge", "Robert", "Bob", "-n", name, "--json")
+    assert itself.error["code"] == "entity_merged_with_itself"
+    assert cli("entities", "unmerge", "Bob", "-n", name, "--json").json == {"outcome": "unmerged", "entity": "Bob", "memories": 1}
+    assert cli("entities", "unmerge", "Bob", "-n", name, "--json").error["code"] == "alias_unknown"
+
+
 def test_search_and_related(cli: Cli) -> None:
     name = space()
     cli(
@@ -181,3 +190,19 @@ def test_what_is_stored_cannot_drive_the_terminal(cli: Cli) -> None:
         assert "\x1b" not in ran.out
         assert "[bold]markup[/bold] [/nonsense]" in ran.out
     assert cli("get", "-k", "[red]k[/red]", "-n", name, "--json").json["text"].startswith("\x1b[31mred\x07")
+
+
+def test_dead_letters_are_listed_and_what_is_none_is_refused(cli: Cli) -> None:
+    listed = cli("dead", "list", "--json")
+    assert listed.code == 0, listed.err
+    assert listed.json == {"letters": [], "cursor": None}
+    assert cli("dead", "show", "graph:memory:nobody", "--json").error["code"] == "dead_letter_unknown"
+    assert cli("dead", "retry", "nonsense", "--json").error["code"] == "dead_letter_invalid"
+    assert cli("dead", "retry", "--json").error["code"] == "dead_letter_invalid"
+    dropped = cli("dead", "drop", "event:12345", "--json")
+    assert (dropped.code, dropped.json["unknown"]) == (1, ["event:12345"])
+    assert cli("dead", "retry", "--all", "--json").json["rows"] == 0
+    breakers = cli("status", "--json").json["breakers"]
+    assert {name: facts["mode"] for name, facts in breakers.items()} == dict.fromkeys(
+        ("graph", "embedder", "extractor", "record", "redis"), "closed"
+    )

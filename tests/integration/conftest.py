@@ -53,8 +53,10 @@ def own_home() -> Iterator[Path]:
 
 @pytest.fixture
 def mortal(own_home: Path, named_graph: dict[str, Any]) -> Settings:
-    """Settings of engines that may be killed: they run, and hold nothing. Batches are small, and a dead drain's lease is short."""
-    settings = engines.settings_for(own_home, lease_seconds=1.0, batch_rows=20, **named_graph)
+    """Settings of engines that may be killed: they run, and hold nothing. Batches are small, a dead drain's lease and a breaker's
+    period short.
+    """
+    settings = engines.settings_for(own_home, lease_seconds=1.0, batch_rows=20, breaker_seconds=1.0, **named_graph)
     engines.empty(settings)
     return settings
 

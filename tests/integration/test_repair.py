@@ -139,6 +139,16 @@ def test_a_plan_of_the_newest_verdict_names_what_still_differs(world: World) -> 
     assert plan(world, last=True).rows == ()
 
 
+def test_a_verdict_that_does_not_keep_all_it_found_makes_no_plan(world: World) -> None:
+    broken(world, "note-1")
+    world.client.audit(deep=True)
+    world.sql.execute("update memory.verdicts set kinds = '{\"missing\": 5000}' where id = (select max(id) from memory.verdicts)")
+    with pytest.raises(Conflict) as error:
+        world.client.plan_repair(last=True)
+    assert error.value.code == "verdict_truncated"
+    assert world.client.audit(deep=True, repair=True).clean
+
+
 def test_without_an_audit_there_is_no_last_verdict(world: World) -> None:
     world.sql.execute("delete from memory.verdicts")
     with pytest.raises(NotFound) as error:

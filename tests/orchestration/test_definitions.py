@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 ASSETS = {"memories", "entities", "embeddings", "knowledge_graph", "consistency_audit"}
 JOBS = {
     "sync_entities", "sync_embeddings", "sync_graph", "sync_everything", "audit_incremental", "audit_quick", "audit_deep", "audit_repair",
-    "repair", "maintenance", "rebuild_entities", "rebuild_embeddings", "rebuild_graph",
+    "repair", "maintenance", "dead_letters", "rebuild_entities", "rebuild_embeddings", "rebuild_graph",
 }  # fmt: skip
 
 

@@ -208,3 +208,31 @@ def test_a_projection_that_fails_stops_neither_the_others_nor_itself(
     assert not runs["sync_embeddings"].success
     assert runs["sync_graph"].success
     assert runs["sync_graph"].done >= 1
+
+
+def test_while_a_breaker_is_open_the_tick_says_so_and_asks_for_no_run(
+    client: MemoryClient, platform: Platform, resource: Resource, instance: Instance
+) -> None:
+    client.save("Ada met Charles.")
+    platform.breakers.open("graph", seconds=60, reason="graph_unavailable")
+    answer = tick("graph_queue", resource, instance)
+    assert not answer.run_requests
+    assert "1 owed" in str(answer.skip_reason)
+    assert "breaker has been open" in str(answer.skip_reason)
+    assert tick("embeddings_queue", resource, instance).run_requests, "one dependency is not another"
+    platform.breakers.close_breaker("graph")
+    assert tick("graph_queue", resource, instance, answer.cursor).run_requests
+
+
+def test_the_job_retries_what_is_parked(client: MemoryClient, platform: Platform, resource: Resource, instance: Instance) -> None:
+    ids = [client.save(f"Ada met Charles, {number}.").id for number in range(3)]
+    for row in platform.record.claim("embeddings", refs=None, limit=9, owed_for_seconds=0).rows:
+        charge = {"kind": row.kind, "id": row.id, "number": row.number, "error": "odd", "code": "odd", "final": True, "version": 1}
+        platform.record.fail("embeddings", [charge], max_attempts=5)
+    job = defs.resolve_job_def("dead_letters")
+    named = {"ops": {"retry_dead_letters": {"config": {"names": [f"embeddings:memory:{ids[0]}"]}}}}
+    assert job.execute_in_process(run_config=named, instance=instance, resources=resource).success
+    assert len(client.dead_letters()) == 2
+    assert job.execute_in_process(instance=instance, resources=resource).success
+    assert len(client.dead_letters()) == 0
+    assert client.status().owed["embeddings"] == 3

@@ -42,7 +42,7 @@ def test_each_variable_is_read_from_the_environment(name: str, monkeypatch: pyte
     for other in variables():
         monkeypatch.delenv(other, raising=False)
     fields = {"OPENAI_API_KEY": "openai_api_key", "OPENAI_BASE_URL": "openai_base_url"}
-    monkeypatch.setenv(name, "1234")
+    monkeypatch.setenv(name, "987")
     settings = Settings(_env_file=None)
     changed = {field for field in Settings.model_fields if getattr(settings, field) != Settings.model_fields[field].default}
     assert changed == {fields.get(name, name.removeprefix("MEMORY_").lower())}
@@ -82,6 +82,10 @@ SIGNATURES = {
     "audit": "deep repair incremental resume",
     "audits": "limit",
     "explain": "id text",
+    "aliases": "namespace",
+    "entity": "name namespace limit",
+    "merge_entities": "source target namespace by",
+    "unmerge_entity": "name namespace",
     "close": "",
     "dead_letter": "name",
     "dead_letters": "projection limit cursor",

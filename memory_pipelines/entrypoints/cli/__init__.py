@@ -27,6 +27,7 @@ from memory_pipelines.entrypoints.cli import (
     dev,
     doctor,
     engines,
+    entities,
     explain,
     memories,
     output,
@@ -45,7 +46,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for group in (demo, dev, memories, search, transfer, sync, dead, audit, explain, repair, policy, doctor, engines):
+for group in (demo, dev, memories, search, entities, transfer, sync, dead, audit, explain, repair, policy, doctor, engines):
     app.add_typer(group.app)
 
 _debug = False

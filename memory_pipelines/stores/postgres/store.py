@@ -6,13 +6,14 @@ from memory_pipelines.stores.postgres.subjects.audit import Audit
 from memory_pipelines.stores.postgres.subjects.dead_letters import DeadLetters
 from memory_pipelines.stores.postgres.subjects.embeddings import Embeddings
 from memory_pipelines.stores.postgres.subjects.entities import Entities
+from memory_pipelines.stores.postgres.subjects.leases import Leases
 from memory_pipelines.stores.postgres.subjects.memories import Memories
 from memory_pipelines.stores.postgres.subjects.repair import Repair
 from memory_pipelines.stores.postgres.subjects.status import Status
 from memory_pipelines.stores.postgres.subjects.sync import Sync
 
 
-class PostgresRecord(Memories, Sync, DeadLetters, Entities, Embeddings, Audit, Repair, Status):
+class PostgresRecord(Memories, Sync, DeadLetters, Entities, Embeddings, Audit, Repair, Status, Leases):
     """`ports.RecordStore` over any transport that calls functions.
 
     Args:

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from memory_pipelines.domain import models
-from memory_pipelines.domain.models import Claim, Owed, Ref, SyncState
+from memory_pipelines.domain.models import Claim, Lease, Owed, Ref, SyncState
 from memory_pipelines.stores.postgres import shapes
 from memory_pipelines.stores.postgres.subjects.caller import Caller
+from memory_pipelines.stores.postgres.subjects.leases import presented
 
 _OWED_AT_ONCE = 20_000  # ledger rows a call: each must end within seconds
 
@@ -26,9 +27,9 @@ class Sync(Caller):
         """Entities and relations of some memories that the graph does not show yet, whoever owes them."""
         return shapes.refs(self._call("memory_owed_links_v1", {"ids": list(ids)}))
 
-    def begin_drain(self, projection: str, holder: str, *, lease_seconds: float) -> bool:
-        """True when the projection is now ours to drain."""
-        return bool(self._call("memory_begin_drain_v1", {"projection": projection, "holder": holder, "lease_seconds": lease_seconds}))
+    def begin_drain(self, projection: str, holder: str, *, lease_seconds: float) -> int:
+        """The fencing number under which the projection is now ours to drain; 0 while another holds it."""
+        return int(self._call("memory_begin_drain_v1", {"projection": projection, "holder": holder, "lease_seconds": lease_seconds}))
 
     def end_drain(self, projection: str, holder: str) -> None:
         """Give the projection back."""
@@ -74,7 +75,8 @@ class Sync(Caller):
                 return owed
             payload["after"] = answer["next"]
 
-    def maintain(self, task: str, *, limit: int) -> Mapping[str, Any]:
+    def maintain(self, task: str, *, limit: int, lease: Lease | None = None) -> Mapping[str, Any]:
         """One page of a maintenance task; `{done, touched}`."""
-        answer = self._call("memory_maintain_v1", {"task": task, "limit": limit})
+        under = {} if lease is None else {"lease": presented(lease)}
+        answer = self._call("memory_maintain_v1", {"task": task, "limit": limit, **under})
         return {"done": answer["done"], "touched": shapes.refs(answer.get("touched", []))}

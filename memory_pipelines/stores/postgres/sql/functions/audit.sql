@@ -11,7 +11,7 @@ declare
     when 'memory' then 'select bucket, leaf, digest from memory.memories where deleted_at is null'
     when 'entity' then 'select bucket, leaf, digest from memory.entities where deleted_at is null'
     when 'relation' then 'select bucket, leaf, digest from memory.relations where deleted_at is null'
-    when 'mention' then 'select m.bucket, m.leaf, n.digest from memory.mentions n join memory.memories m on m.id = n.memory_id where m.deleted_at is null'
+    when 'mention' then 'select m.bucket, m.leaf, n.digest from memory.shown_mentions n join memory.memories m on m.id = n.memory_id where m.deleted_at is null'
   end;
   chosen smallint[] := case when p ? 'buckets' then array(select b::smallint from jsonb_array_elements_text(p -> 'buckets') b) end;
   sums jsonb;
@@ -72,7 +72,7 @@ begin
     when 'mention' then 'select m.memory_id || '':'' || m.entity_id as id, s.revision, false as deleted,
         jsonb_build_object(''dh'', (m.digest >> 32) & 4294967295, ''dl'', m.digest & 4294967295) as props,
         m.memory_id::text as source, m.entity_id::text as target, m.memory_id::text as owner
-      from memory.mentions m join memory.memories s on s.id = m.memory_id
+      from memory.shown_mentions m join memory.memories s on s.id = m.memory_id
       where m.memory_id = any ($1) and s.id = any ($1) and s.deleted_at is null'
   end;
   if p_kind = 'mention' and p ? 'ids' then  -- also those that are gone: what their memory owes says whether that is news
@@ -80,7 +80,7 @@ begin
         case when s.deleted_at is null then jsonb_build_object(''dh'', (m.digest >> 32) & 4294967295, ''dl'', m.digest & 4294967295) end as props,
         split_part(i, '':'', 1) as source, split_part(i, '':'', 2) as target, s.id::text as owner
       from unnest($2) i join memory.memories s on s.id = memory.as_uuid(split_part(i, '':'', 1))
-      left join memory.mentions m on m.memory_id = s.id and m.entity_id = memory.as_uuid(split_part(i, '':'', 2))
+      left join (select * from memory.shown_mentions where memory_id = any ($1)) m on m.memory_id = s.id and m.entity_id = memory.as_uuid(split_part(i, '':'', 2))
       where s.id = any ($1)';
   end if;
   execute format('select coalesce(jsonb_agg(jsonb_build_object(''id'', x.id, ''revision'', x.revision, ''deleted'', x.deleted, ''props'', x.props, ''source'', x.source,

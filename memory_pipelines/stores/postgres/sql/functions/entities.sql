@@ -1,6 +1,7 @@
 -- Entities, relations and who supports them. A subject lives while at least one memory mentions it: the removal of the
 -- last support is a versioned delete, a new support after that a versioned revival.
--- Locks are taken in one order everywhere: memories, then entities, then relations, each by id.
+-- Locks are taken in one order everywhere: a namespace's aliases, memories, then entities, then relations, each by id.
+-- Of an entity that was merged (`aliases.sql`) a mention keeps the one that was named; what it is shown as is what it supports.
 
 -- Deletes entities and relations, of those given, that nothing supports any more. Returns the refs that changed.
 create or replace function memory.drop_unsupported(p_entities uuid[], p_relations uuid[]) returns jsonb
@@ -12,17 +13,22 @@ begin
   with gone as (
     update memory.relations r
     set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null
-    where r.id = any (p_relations) and r.deleted_at is null and r.adopted_at is null and not exists (select from memory.statements s where s.relation_id = r.id)
+    where r.id = any (p_relations) and r.deleted_at is null and r.adopted_at is null
+      and not exists (select from memory.statements s where s.relation_id = r.id and s.shown_id is null)
+      and not exists (select from memory.statements s where s.shown_id = r.id)
     returning r.id
   )
   select coalesce(array_agg(id), '{}') into gone_relations from gone;
   with gone as (
     update memory.entities e
     set revision = e.revision + 1, deleted_at = clock_timestamp(), name = null, name_key = null, type = null, aliases = '{}', summary = null, curated = '{}'
-    where e.id = any (p_entities) and e.deleted_at is null and not exists (select from memory.mentions m where m.entity_id = e.id)
+    where e.id = any (p_entities) and e.deleted_at is null
+      and not exists (select from memory.mentions m where m.entity_id = e.id and m.shown_id is null)
+      and not exists (select from memory.mentions m where m.shown_id = e.id)
     returning e.id
   )
   select coalesce(array_agg(id), '{}') into gone_entities from gone;
+  perform memory.forget_names(p_entities);
   if cardinality(gone_entities) > 0 then
     gone_relations := gone_relations || memory.drop_curated(gone_entities);
     delete from memory.embeddings where kind = 'entity' and id = any (gone_entities);
@@ -52,8 +58,10 @@ declare
   touched_relations uuid[];
   pair_memory uuid[];
   pair_entity uuid[];
+  pair_shown uuid[];
   said_memory uuid[];
   said_relation uuid[];
+  said_shown uuid[];
   renewed_entities uuid[] := '{}';
   renewed_relations uuid[] := '{}';
   changed_memories uuid[];
@@ -74,7 +82,7 @@ begin
   order by 5
   on conflict (name_hash) do nothing;
 
-  select array_agg(w.memory), array_agg(n.id) into pair_memory, pair_entity
+  select array_agg(w.memory), array_agg(n.id), array_agg(memory.shown_as(n.id)) into pair_memory, pair_entity, pair_shown
   from (
     select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key') as name_hash
     from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
@@ -86,67 +94,84 @@ begin
   from (
     select n.id from memory.entities n
     where n.id in (
-      select unnest(pair_entity)
-      union select m.entity_id from memory.mentions m where m.memory_id = any (memory_ids)
+      select unnest(pair_entity || pair_shown)
+      union select unnest(array[m.entity_id, m.shown_id]) from memory.mentions m where m.memory_id = any (memory_ids)
     )
     order by n.id for update
   ) locked;
 
-  -- 3. A name that was forgotten lives again; an entity of unknown type learns it.
+  -- 3. A name that was forgotten lives again; an entity of unknown type learns it. A name that means another entity wakes that one,
+  -- which then is called so until its own name comes.
   with named as (
-    select distinct on (memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key'))
-      memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key') as name_hash, e ->> 'name' as name, e ->> 'type' as type, e ->> 'key' as key
-    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
-    order by 1, (e ->> 'type' = 'thing')
+    select distinct on (x.shown) x.* from (
+      select memory.shown_as(n.id) as shown, memory.shown_as(n.id) = n.id as own, e ->> 'name' as name, e ->> 'type' as type, e ->> 'key' as key
+      from jsonb_array_elements(p_rows) r cross join jsonb_array_elements(r -> 'entities') e
+        join memory.entities n on n.name_hash = memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key')
+    ) x
+    order by x.shown, x.own desc, (x.type = 'thing')
   ), renewed as (
     update memory.entities n
-    set name = coalesce(n.name, w.name), name_key = coalesce(n.name_key, w.key), deleted_at = null, revision = n.revision + 1,
-        type = case when n.type is null or (n.type = 'thing' and 'type' <> all (n.curated)) then w.type else n.type end
+    set name = case when w.own and memory.borrows_name(n.id, n.name_key) then w.name else coalesce(n.name, w.name) end,
+        name_key = case when w.own and memory.borrows_name(n.id, n.name_key) then w.key else coalesce(n.name_key, w.key) end,
+        type = case when n.type is null or ((n.type = 'thing' or (w.own and memory.borrows_name(n.id, n.name_key))) and 'type' <> all (n.curated)) then w.type else n.type end,
+        deleted_at = null, revision = n.revision + 1
     from named w
-    where n.name_hash = w.name_hash and (n.deleted_at is not null or (n.type = 'thing' and w.type <> 'thing' and 'type' <> all (n.curated)))
+    where n.id = w.shown and (n.deleted_at is not null
+      or (w.own and (n.type = 'thing' and w.type <> 'thing' and 'type' <> all (n.curated) or n.name_key <> w.key and memory.borrows_name(n.id, n.name_key))))
     returning n.id
   )
   select coalesce(array_agg(id), '{}') into renewed_entities from renewed;
+  if pair_shown <> pair_entity then
+    perform memory.learn_names(p_rows);
+  end if;
 
   -- 4. Relations between them, in the same way.
   insert into memory.relations (namespace, source_id, predicate, target_id, name_hash)
-  select w.namespace, s.id, w.predicate, t.id, memory.keyed_hash('relation', s.id::text, w.predicate, t.id::text)
+  select distinct w.namespace, v.source, w.predicate, v.target, memory.keyed_hash('relation', v.source::text, w.predicate, v.target::text)
   from (
     select distinct r ->> 'namespace' as namespace, x ->> 'source_key' as source, x ->> 'predicate' as predicate, x ->> 'target_key' as target
     from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x
   ) w
   join memory.entities s on s.name_hash = memory.keyed_hash('entity', w.namespace, w.source)
   join memory.entities t on t.name_hash = memory.keyed_hash('entity', w.namespace, w.target)
+  cross join lateral (values (s.id, t.id), (memory.shown_as(s.id), memory.shown_as(t.id))) v(source, target)
+  where is_given or not (select exists (select from memory.retractions)) or not exists (  -- else it would stand there with nobody stating it
+    select from memory.retractions o join memory.relations y on y.id = o.relation_id
+    where y.name_hash in (memory.keyed_hash('relation', s.id::text, w.predicate, t.id::text),
+      memory.keyed_hash('relation', memory.shown_as(s.id)::text, w.predicate, memory.shown_as(t.id)::text)))
   order by 5
   on conflict (name_hash) do nothing;
 
-  select array_agg(w.memory), array_agg(n.id) into said_memory, said_relation
+  select array_agg(w.memory), array_agg(n.id), array_agg(v.id) into said_memory, said_relation, said_shown
   from (
-    select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('relation', s.id::text, x ->> 'predicate', t.id::text) as name_hash
+    select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('relation', s.id::text, x ->> 'predicate', t.id::text) as name_hash,
+      memory.keyed_hash('relation', memory.shown_as(s.id)::text, x ->> 'predicate', memory.shown_as(t.id)::text) as shown_hash
     from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x,
       memory.entities s, memory.entities t
     where s.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'source_key')
       and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
   ) w
   join memory.relations n on n.name_hash = w.name_hash
-  where is_given or not exists (select from memory.retractions t where t.relation_id = n.id);
+  join memory.relations v on v.name_hash = w.shown_hash
+  where is_given or not exists (select from memory.retractions t where t.relation_id in (n.id, v.id));
   if is_given then
-    delete from memory.retractions where relation_id = any (said_relation);
+    delete from memory.retractions where relation_id = any (said_relation || said_shown);
   end if;
 
   select coalesce(array_agg(id), '{}') into touched_relations
   from (
     select n.id from memory.relations n
     where n.id in (
-      select unnest(said_relation)
-      union select s.relation_id from memory.statements s where s.memory_id = any (memory_ids)
+      select unnest(said_relation || said_shown)
+      union select unnest(array[s.relation_id, s.shown_id]) from memory.statements s where s.memory_id = any (memory_ids)
     )
     order by n.id for update
   ) locked;
 
   if said_relation is not null then
     with named as (
-      select distinct memory.keyed_hash('relation', s.id::text, x ->> 'predicate', t.id::text) as name_hash, x ->> 'predicate' as predicate
+      select distinct memory.keyed_hash('relation', memory.shown_as(s.id)::text, x ->> 'predicate', memory.shown_as(t.id)::text) as name_hash,
+        x ->> 'predicate' as predicate
       from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x, memory.entities s, memory.entities t
       where s.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'source_key')
         and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
@@ -163,11 +188,11 @@ begin
     select (r ->> 'memory')::uuid as memory, (r ->> 'version')::integer as version, (r ->> 'valid_from')::timestamptz as valid_from
     from jsonb_array_elements(p_rows) r
   ), wanted as (
-    select p.memory, p.entity, f.version, f.valid_from
-    from unnest(pair_memory, pair_entity) p(memory, entity) join facts f on f.memory = p.memory
+    select p.memory, p.entity, p.shown, f.version, f.valid_from
+    from unnest(pair_memory, pair_entity, pair_shown) p(memory, entity, shown) join facts f on f.memory = p.memory
   ), added as (
-    insert into memory.mentions as m (memory_id, entity_id, given, extracted, version, valid_from)
-    select w.memory, w.entity, is_given, not is_given, w.version, w.valid_from from wanted w
+    insert into memory.mentions as m (memory_id, entity_id, shown_id, given, extracted, version, valid_from)
+    select w.memory, w.entity, nullif(w.shown, w.entity), is_given, not is_given, w.version, w.valid_from from wanted w
     on conflict (memory_id, entity_id) do update
       set given = m.given or is_given, extracted = m.extracted or not is_given, version = excluded.version, valid_from = excluded.valid_from
     returning m.memory_id, (m.xmax = 0) as is_new
@@ -190,11 +215,11 @@ begin
     select (r ->> 'memory')::uuid as memory, (r ->> 'version')::integer as version, (r ->> 'valid_from')::timestamptz as valid_from
     from jsonb_array_elements(p_rows) r
   ), wanted as (
-    select p.memory, p.relation, f.version, f.valid_from
-    from unnest(said_memory, said_relation) p(memory, relation) join facts f on f.memory = p.memory
+    select p.memory, p.relation, p.shown, f.version, f.valid_from
+    from unnest(said_memory, said_relation, said_shown) p(memory, relation, shown) join facts f on f.memory = p.memory
   ), added as (
-    insert into memory.statements as s (relation_id, memory_id, given, extracted, version, valid_from)
-    select w.relation, w.memory, is_given, not is_given, w.version, w.valid_from from wanted w
+    insert into memory.statements as s (relation_id, memory_id, shown_id, given, extracted, version, valid_from)
+    select w.relation, w.memory, nullif(w.shown, w.relation), is_given, not is_given, w.version, w.valid_from from wanted w
     on conflict (relation_id, memory_id) do update
       set given = s.given or is_given, extracted = s.extracted or not is_given, version = excluded.version, valid_from = excluded.valid_from
     returning 1
@@ -217,7 +242,7 @@ begin
   );
   renewed_relations := renewed_relations || array(
     select x.id from memory.relations x
-    where x.id = any (said_relation) and not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = x.id::text)
+    where x.id = any (said_relation || said_shown) and not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = x.id::text)
   );
   if cardinality(renewed_entities) > 0 then
     perform memory.owe('graph', 'entity', renewed_entities);
@@ -242,20 +267,21 @@ declare
   relation_ids uuid[];
 begin
   select coalesce(array_agg(id), '{}') into entity_ids from (
-    select id from memory.entities where id in (select entity_id from memory.mentions where memory_id = any (p_memories)) order by id for update
+    select id from memory.entities where id in (select unnest(array[entity_id, shown_id]) from memory.mentions where memory_id = any (p_memories)) order by id for update
   ) locked;
   select coalesce(array_agg(id), '{}') into relation_ids from (
-    select id from memory.relations where id in (select relation_id from memory.statements where memory_id = any (p_memories)) order by id for update
+    select id from memory.relations where id in (select unnest(array[relation_id, shown_id]) from memory.statements where memory_id = any (p_memories)) order by id for update
   ) locked;
   delete from memory.statements where memory_id = any (p_memories);
   delete from memory.mentions where memory_id = any (p_memories);
   return memory.drop_unsupported(entity_ids, relation_ids);
 end $$;
 
--- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused. One that is
--- empty, where the very same text gave links before, changes and settles nothing: it is named in `emptied`. Unless that is accepted,
--- for all by `accept_empty` or for one by its hint (`memory_retry_dead_v1`).
---   {"rows": [{id, number, version, entities, relations}], "accept_empty"?} -> {"stored": n, "superseded": n, "emptied": [id, …], "touched": [[kind, id], …]}
+-- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused; so is one whose
+-- drain has lost its lease. One that is empty, where the very same text gave links before, changes and settles nothing: it is named in
+-- `emptied`. Unless that is accepted, for all by `accept_empty` or for one by its hint (`memory_retry_dead_v1`).
+--   {"rows": [{id, number, version, entities, relations}], "accept_empty"?, "lease"?: {name, fence}}
+--   -> {"stored": n, "superseded": n, "emptied": [id, …], "touched": [[kind, id], …]}
 create or replace function public.memory_store_links_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
@@ -265,6 +291,9 @@ declare
   paid integer;
   touched jsonb := '[]';
 begin
+  perform memory.check_lease(p -> 'lease');
+  perform memory.keep_aliases(array(
+    select distinct namespace from memory.memories where id in (select (r ->> 'id')::uuid from jsonb_array_elements(p -> 'rows') r)));
   perform id from memory.memories where id in (select (r ->> 'id')::uuid from jsonb_array_elements(p -> 'rows') r) order by id for update;
   if not coalesce((p ->> 'accept_empty')::boolean, false) then
     emptied := array(
@@ -301,7 +330,7 @@ begin
     'emptied', to_jsonb(emptied), 'touched', touched);
 end $$;
 
--- The live entity with this name, else the names nearest to it (by trigram-free means: same beginning, then nearest vector).
+-- The live entity with this name (of one that was merged: the one that it is shown as), else the names nearest to it (by trigram-free means: same beginning, then nearest vector).
 --   {"namespace", "key", "vector"?} -> {"entity": {id, name, type}|null, "suggestions": [name, …]}
 create or replace function public.memory_find_entity_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
@@ -313,13 +342,15 @@ begin
   if not exists (select from memory.namespaces where name = p ->> 'namespace') then
     perform memory.raise_error(404, 'namespace_unknown', 'There is no namespace of this name; the first save creates one.', jsonb_build_object('namespace', p ->> 'namespace'));
   end if;
-  select jsonb_build_object('id', id, 'name', name, 'type', type) into found_entity
-  from memory.entities where id = memory.entity_named(p ->> 'namespace', p ->> 'key') and deleted_at is null;
+  select jsonb_build_object('id', e.id, 'name', e.name, 'type', e.type) into found_entity
+  from memory.entities e where e.id = memory.shown_as(memory.entity_named(p ->> 'namespace', p ->> 'key')) and e.deleted_at is null;
   if found_entity is null then
     select coalesce(jsonb_agg(name), '[]') into near from (
-      select e.name from memory.entities e
-      where e.namespace = p ->> 'namespace' and e.deleted_at is null
-        and (e.name_key ^@ (p ->> 'key') or position(p ->> 'key' in e.name_key) > 0)
+      select e.name from (
+        select name, name_key from memory.entities where namespace = p ->> 'namespace' and deleted_at is null
+        union all select name, name_key from memory.aliases where namespace = p ->> 'namespace' and name is not null
+      ) e
+      where e.name_key ^@ (p ->> 'key') or position(p ->> 'key' in e.name_key) > 0
       order by length(e.name_key), e.name_key limit 5
     ) x;
     if jsonb_array_length(near) = 0 and p ->> 'vector' is not null then

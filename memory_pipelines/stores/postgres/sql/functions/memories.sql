@@ -169,6 +169,7 @@ declare
   locked uuid[];
   links jsonb;
 begin
+  perform memory.keep_aliases(array(select i ->> 'namespace' from jsonb_array_elements(p -> 'memories') i where jsonb_typeof(i -> 'given') = 'object'));
   if jsonb_array_length(p -> 'memories') = 1 then  -- the usual save has nothing to put in order
     item := memory.save_one(p -> 'memories' -> 0, 0, revive, null);
     if jsonb_typeof(item -> 'links') = 'array' then
@@ -239,6 +240,8 @@ language plpgsql security definer set search_path = memory, extensions, public, 
 declare
   p jsonb := input::jsonb;
   c jsonb := p -> 'changes';
+  -- before any row is locked
+  names_kept integer := memory.keep_aliases(array(select namespace from memory.memories where id = (p ->> 'id')::uuid and c ? 'given'));
   old memory.memories := memory.live((p ->> 'id')::uuid);
   fresh memory.memories := old;
   touched jsonb := '[]';
@@ -356,10 +359,11 @@ create or replace function public.memory_get_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
   p jsonb := input::jsonb;
+  p_id uuid := (p ->> 'id')::uuid;  -- read here: a kept plan over an empty table never would
   m memory.memories;
 begin
   if p ? 'id' then
-    select * into m from memory.memories where id = (p ->> 'id')::uuid;
+    select * into m from memory.memories where id = p_id;
   else
     perform memory.known_namespace(p ->> 'namespace');
     select * into m from memory.memories where key_hash = memory.keyed_hash('key', p ->> 'namespace', p ->> 'key');

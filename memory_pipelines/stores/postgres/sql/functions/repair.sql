@@ -215,9 +215,12 @@ begin
   end if;
   insert into memory.adoptions (change, kind, subject, revision, entities, before)
   values ('remove', 'relation', x.id, x.revision + 1, array[x.source_id, x.target_id], jsonb_build_object('predicate', x.predicate,
-    'memories', (select coalesce(jsonb_agg(jsonb_build_array(memory_id, given, extracted) order by memory_id), '[]') from memory.statements where relation_id = x.id)));
-  delete from memory.statements where relation_id = x.id;
-  insert into memory.retractions (relation_id) values (x.id) on conflict (relation_id) do update set at = excluded.at;
+    'memories', (select coalesce(jsonb_agg(jsonb_build_array(memory_id, given, extracted) order by memory_id), '[]') from memory.statements where coalesce(shown_id, relation_id) = x.id)));
+  -- Also what it was named between entities that are merged into these: an undone merge must not bring it back.
+  insert into memory.retractions (relation_id)
+  select x.id union select relation_id from memory.statements where shown_id = x.id
+  on conflict (relation_id) do update set at = excluded.at;
+  delete from memory.statements where coalesce(shown_id, relation_id) = x.id;
   update memory.relations set revision = revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null where id = x.id;
   perform memory.owe('graph', 'relation', array[x.id]);
   return jsonb_build_object('outcome', 'adopted', 'id', x.id, 'revision', x.revision + 1, 'touched', memory.refs('relation', array[x.id]));
@@ -234,7 +237,7 @@ begin
   with dropped as (
     update memory.relations r set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null
     where r.adopted_at is not null and (r.source_id = any (p_entities) or r.target_id = any (p_entities))
-      and not exists (select from memory.statements s where s.relation_id = r.id)
+      and not exists (select from memory.statements s where coalesce(s.shown_id, s.relation_id) = r.id)
     returning r.id
   )
   select coalesce(array_agg(id), '{}') into gone from dropped;

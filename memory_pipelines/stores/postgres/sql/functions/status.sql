@@ -34,7 +34,7 @@ language sql stable security definer set search_path = memory, extensions, publi
     'embeddings', (select count(*) from memory.embeddings),
     'embeddings_waiting', (select count(*) from memory.embeddings where not indexed),
     'entities', (select count(*) from memory.entities where deleted_at is null),
-    'mentions', (select count(*) from memory.mentions),
+    'mentions', (select count(*) from memory.shown_mentions),
     'relations', (select count(*) from memory.relations where deleted_at is null),
     'namespaces', (select coalesce(jsonb_object_agg(n.name, coalesce(c.n, 0)), '{}') from memory.namespaces n
       left join (select namespace, count(*) as n from memory.memories where deleted_at is null group by namespace) c on c.namespace = n.name))
@@ -50,7 +50,7 @@ language sql stable security definer set search_path = memory, extensions, publi
 $$;
 
 -- One page of one task of maintenance; repeat while "done" is the limit.
---   {"task": expire|fold|settled_claim, "limit"} -> {"done": n, "touched": [[kind, id], …]}
+--   {"task": expire|fold|claim, "limit", "lease"?: {name, fence}} -> {"done": n, "touched": [[kind, id], …]}
 create or replace function public.memory_maintain_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
@@ -58,6 +58,7 @@ declare
   expired uuid[];
   buried jsonb;
 begin
+  perform memory.check_lease(p -> 'lease');
   case p ->> 'task'
   when 'expire' then
     expired := array(select id from memory.memories where deleted_at is null and expires_at <= now() limit (p ->> 'limit')::integer);

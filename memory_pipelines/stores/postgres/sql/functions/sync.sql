@@ -1,20 +1,14 @@
 -- The ledger's protocol: begin, claim, settle, owe again; failures are charged in `dead_letters.sql`. `embeddings.sql` and `entities.sql` store results of the
 -- projections that live in this database; the graph's are settled here, after the graph has them durably.
 
--- Takes the projection for a drain unless another one's heartbeat is fresh.  {"projection", "holder", "lease_seconds"} -> boolean
+-- Takes the projection for a drain unless another one's heartbeat is fresh: a lease, as `leases.sql` has them.
+--   {"projection", "holder", "lease_seconds"} -> its fencing number, or 0
 create or replace function public.memory_begin_drain_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
   p jsonb := input::jsonb;
-  mine boolean;
 begin
-  insert into memory.heartbeats as h (projection, holder, beat_at, lease_until)
-  values (p ->> 'projection', p ->> 'holder', clock_timestamp(), clock_timestamp() + make_interval(secs => (p ->> 'lease_seconds')::float8))
-  on conflict (projection) do update
-    set holder = excluded.holder, beat_at = excluded.beat_at, lease_until = excluded.lease_until
-    where h.holder is null or h.holder = excluded.holder or h.lease_until < clock_timestamp()
-  returning true into mine;
-  return to_jsonb(coalesce(mine, false));
+  return to_jsonb(coalesce((memory.grant_lease(p ->> 'projection', p ->> 'holder', (p ->> 'lease_seconds')::float8)).fence, 0));
 end $$;
 
 -- Gives the projection back.  {"projection", "holder"}
@@ -62,7 +56,7 @@ begin
     from memory.memories m
     left join (
       select n.memory_id, string_agg(n.entity_id || ' ' || ((n.digest >> 32) & 4294967295) || ' ' || (n.digest & 4294967295), ';') as mentions
-      from memory.mentions n where n.memory_id = any (known) group by n.memory_id
+      from memory.shown_mentions n where n.memory_id = any (known) group by n.memory_id
     ) x on x.memory_id = m.id
     where m.id = any (known);
   elsif p_projection = 'graph' and p_kind = 'entity' then
@@ -286,9 +280,9 @@ language sql stable security definer set search_path = memory, extensions, publi
   with chosen as (
     select i::uuid as id from jsonb_array_elements_text(input::jsonb -> 'ids') i
   ), links as (
-    select 'entity' as kind, m.entity_id::text as id from chosen c join memory.mentions m on m.memory_id = c.id
+    select 'entity' as kind, coalesce(m.shown_id, m.entity_id)::text as id from chosen c join memory.mentions m on m.memory_id = c.id
     union
-    select 'relation', s.relation_id::text from chosen c join memory.statements s on s.memory_id = c.id
+    select 'relation', coalesce(s.shown_id, s.relation_id)::text from chosen c join memory.statements s on s.memory_id = c.id
   )
   select coalesce(jsonb_agg(jsonb_build_array(k.kind, k.id)), '[]')
   from links k join memory.ledger l on l.projection = 'graph' and l.kind = k.kind and l.id = k.id and l.owed_number is not null
