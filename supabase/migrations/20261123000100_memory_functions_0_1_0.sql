@@ -1298,7 +1298,7 @@ begin
         and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
     ), renewed as (
       update memory.relations n set predicate = w.predicate, deleted_at = null, revision = n.revision + 1
-      from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_relation)
+      from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_shown)
       returning n.id
     )
     select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
@@ -2997,7 +2997,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '54573eed8b7f7ded5be46d1229c96a1c764241a78a5952538831dfd51d231a94') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', 'b66e6e83509cf78a4f89c27d7bae4944d2201662f91a04686c57bad955e49f6b') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';
