@@ -139,6 +139,7 @@ def measure(world: World, rows: int, seed: int) -> Outcome:
     for mode, (_, verdict) in clean.items():
         if not verdict.clean or verdict.pending:
             raise SystemExit(f"The {mode} audit found differences before any was made: {verdict.kinds()}, {verdict.pending} pending.")
+    before = shown(world)
     sown = sow(world, rows, seed)
     quick_took, quick = _audited(platform, deep=False)
     deep_took, deep = _audited(platform, deep=True)
@@ -146,6 +147,7 @@ def measure(world: World, rows: int, seed: int) -> Outcome:
     repair_took, repaired = ground.seconds(lambda: repair_service.apply(platform, plan))
     again = {mode: _audited(platform, deep=mode == "deep") for mode in ("quick", "deep")}
 
+    after = shown(world)
     due = Counter(found for _, one in sown for found in (one.named, *one.also))
     at_once = Counter(found for deed, one in sown if not deed.deep for found in (one.named, *one.also))
     by_quick, by_deep = Counter(findings(quick)), Counter(findings(deep))
@@ -162,6 +164,9 @@ def measure(world: World, rows: int, seed: int) -> Outcome:
         complaints.append(f"The repair was not clean: {repaired.outcomes}, {len(repaired.findings)} findings, {repaired.pending} pending.")
     if any(not verdict.clean or verdict.pending for _, verdict in again.values()):
         complaints.append("An audit after the repair was not clean, or something was still on its way.")
+    complaints += [
+        f"Nobody's audit, but a plain look: {text}" for text in (_unlike(before, after, "lost"), _unlike(after, before, "gained")) if text
+    ]
     steps = {
         "quick audit, nothing differs": clean["quick"][0], "deep audit, nothing differs": clean["deep"][0], "quick audit": quick_took,
         "deep audit": deep_took, "plan": plan_took, "repair and its proof": repair_took, "quick audit again": again["quick"][0],
@@ -177,6 +182,33 @@ def measure(world: World, rows: int, seed: int) -> Outcome:
 
 def _audited(platform: Platform, *, deep: bool) -> tuple[float, Verdict]:
     return ground.seconds(lambda: audit.audit(platform, deep=deep))
+
+
+_GRAPH = (
+    "MATCH (n) WHERE n.deleted IS NULL AND NOT n:Marker RETURN labels(n), properties(n)",
+    "MATCH (a)-[e]->(b) WHERE e.deleted IS NULL RETURN type(e), a.id, b.id, properties(e)",
+)
+_BESIDE = (
+    "select 'passage', memory_id::text, ordinal, version, namespace, text from memory.passages",
+    "select 'embedding', kind, id::text, passage, generation, version, namespace, vector_dims(v) from memory.embeddings",
+    # Not at which number: vectors of what is forgotten settle at none when they are removed once more.
+    "select 'ledger', projection, kind, id, settled_at is not null, owed_number, parked_at from memory.ledger",
+)
+
+
+def shown(world: World) -> Counter[str]:
+    """Whatever is live in the stores, read by statements of its own: what a repair puts right must be as it was before."""
+    rows: Counter[str] = Counter()
+    for statement in _GRAPH:
+        rows.update(repr([sorted(one.items()) if isinstance(one, dict) else one for one in row]) for row in world.cypher(statement))
+    for statement in _BESIDE:
+        rows.update(repr(row) for row in world.sql.execute(statement.encode()))
+    return rows
+
+
+def _unlike(one: Counter[str], other: Counter[str], what: str) -> str:
+    rows = one - other
+    return f"{rows.total()} rows {what}: {'; '.join(sorted(rows)[:3])}" if rows else ""
 
 
 def _found(finding: Any) -> Found:
