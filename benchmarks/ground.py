@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from memory_pipelines.services.platform import Platform
 
 DIARY = Path(__file__).resolve().parents[2] / "shared" / "data" / "pepys_diary.jsonl"
 T = TypeVar("T")
+_WIDTH = 160  # columns of a table that is written to a file
 
 
 @contextmanager
@@ -85,7 +87,7 @@ def show(title: str, rows: list[dict[str, Any]], path: Path | None = None) -> No
         table.add_column(column, justify="left" if column == "what" else "right")
     for row in rows:
         table.add_row(*(f"{value:,.3g}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else _WIDTH).print(table)
     if path is not None:
         known = json.loads(path.read_text()) if path.exists() else {}
         path.write_text(json.dumps(known | {title: rows}, indent=2) + "\n")
