@@ -8,6 +8,7 @@ import pytest
 from redis import ResponseError
 
 from memory_pipelines.domain.errors import Refused
+from tests import engines
 from tests.integration import drift
 from tests.integration.drift import Case, Found, World, unknown
 
@@ -24,6 +25,7 @@ def test_drift_of_a_node_is_found_and_repaired(world: World, one: Case) -> None:
 
 def test_the_graph_refuses_a_second_node_of_the_same_id(world: World) -> None:
     for label, id_ in (("Memory", world.memory("note-1")), ("Entity", world.entity("Ada"))):
+        engines.until(lambda name=label: (name, "id") in world.graph.laid_out().unique, "the constraint is built")  # type: ignore[misc]
         with pytest.raises(Refused, match="unique constraint"):
             world.cypher(f"CREATE (:{label} {{id: $id}})", id=id_)
     drift.agree(world)
