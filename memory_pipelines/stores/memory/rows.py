@@ -149,7 +149,8 @@ class Debt:
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Who drains a projection, until when."""
+    """Who holds a name, until when, under which number."""
 
     holder: str | None
     lease_until: datetime | None
+    fence: int

@@ -109,6 +109,7 @@ class Tables:
     pepper: bytes = field(default_factory=lambda: uuid4().bytes + uuid4().bytes)
     owings: Sequence = field(default_factory=Sequence)
     claims: Sequence = field(default_factory=Sequence)
+    fences: Sequence = field(default_factory=Sequence)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the transaction began."""
 

@@ -20,6 +20,7 @@ from memory_pipelines.stores.memory.functions.base import (
     uuid,
 )
 from memory_pipelines.stores.memory.functions.embeddings import nearest_entities
+from memory_pipelines.stores.memory.functions.leases import check_lease
 from memory_pipelines.stores.memory.rows import Entity, Link, Relation
 from memory_pipelines.stores.memory.tables import Table, Tables
 
@@ -167,6 +168,7 @@ def drop_links(tables: Tables, memories: Sequence[str]) -> list[list[str]]:
 
 def memory_store_links_v1(tables: Tables, p: Payload) -> Any:
     """Store extracted links and settle the debt, in one transaction. A result made from an older version is refused."""
+    check_lease(tables, p.get("lease"))
     accepted = []
     for row in p["rows"]:
         memory = tables.memories.get(uuid(row["id"]))

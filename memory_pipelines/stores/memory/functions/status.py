@@ -8,6 +8,7 @@ from typing import Any
 from memory_pipelines.domain.models import PROJECTIONS
 from memory_pipelines.stores.memory.functions import embeddings
 from memory_pipelines.stores.memory.functions.base import Payload, clock, refs, refuse, seconds_since
+from memory_pipelines.stores.memory.functions.leases import check_lease
 from memory_pipelines.stores.memory.functions.memories import bury
 from memory_pipelines.stores.memory.functions.sync import is_ready, settled_marker
 from memory_pipelines.stores.memory.tables import Tables
@@ -63,6 +64,7 @@ def memory_health_v1(tables: Tables, p: Payload) -> Any:
 
 def memory_maintain_v1(tables: Tables, p: Payload) -> Any:
     """One page of one task of maintenance."""
+    check_lease(tables, p.get("lease"))
     match p["task"]:
         case "expire":
             late = [row.id for row in tables.memories if row.expires_at is not None and row.expires_at <= tables.now][: p["limit"]]

@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from memory_pipelines.stores.memory.functions import leases
 from memory_pipelines.stores.memory.functions.base import Payload, clock, refuse, seconds_since, settled, strings, uuid
 from memory_pipelines.stores.memory.functions.states import present_state
-from memory_pipelines.stores.memory.rows import Debt, Heartbeat
+from memory_pipelines.stores.memory.rows import Debt
 from memory_pipelines.stores.memory.tables import Tables
 
 _ERROR_CHARS = 2000
@@ -19,19 +20,16 @@ _MARKERS_KEPT = 10_000
 
 
 def memory_begin_drain_v1(tables: Tables, p: Payload) -> Any:
-    """Take the projection for a drain unless another one's heartbeat is fresh."""
-    beat = tables.heartbeats.get(p["projection"])
-    if beat is not None and beat.holder not in (None, p["holder"]) and beat.lease_until is not None and beat.lease_until >= clock():
-        return False
-    tables.heartbeats.put(p["projection"], _beat(p))
-    return True
+    """Take the projection for a drain unless another one's heartbeat is fresh: its fencing number, or 0."""
+    granted = leases.grant(tables, p["projection"], p["holder"], p["lease_seconds"])
+    return 0 if granted is None else granted.fence
 
 
 def memory_end_drain_v1(tables: Tables, p: Payload) -> Any:
     """Give the projection back."""
     beat = tables.heartbeats.get(p["projection"])
     if beat is not None and beat.holder == p["holder"]:
-        tables.heartbeats.put(p["projection"], Heartbeat(None, None))
+        tables.heartbeats.put(p["projection"], replace(beat, holder=None, lease_until=None))
     return True
 
 
@@ -40,7 +38,7 @@ def memory_claim_v1(tables: Tables, p: Payload) -> Any:
     projection, limit = p["projection"], p["limit"]
     beat = tables.heartbeats.get(projection)
     if p.get("holder") is not None and beat is not None and beat.holder == p["holder"]:
-        tables.heartbeats.put(projection, _beat(p))
+        tables.heartbeats.put(projection, replace(beat, lease_until=clock() + timedelta(seconds=p["lease_seconds"])))
     noted: dict[tuple[str, str, str], Debt] = {}
     kinds: dict[str, list[str]] = {}
     for kind, id_ in p["refs"] or ():
@@ -207,7 +205,3 @@ def memory_sync_state_v1(tables: Tables, p: Payload) -> Any:
     return {
         "id": row.id, "version": row.version, "revision": row.revision, "forgotten": row.deleted_at is not None, "projections": projections
     }  # fmt: skip
-
-
-def _beat(p: Payload) -> Heartbeat:
-    return Heartbeat(p["holder"], clock() + timedelta(seconds=p["lease_seconds"]))
