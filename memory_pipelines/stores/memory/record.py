@@ -16,6 +16,7 @@ from memory_pipelines.domain.errors import ConfigurationError, InvalidInput
 from memory_pipelines.ports import Vectors
 from memory_pipelines.stores.memory.functions import (
     audit,
+    dead_letters,
     embeddings,
     entities,
     leases,
@@ -26,7 +27,7 @@ from memory_pipelines.stores.memory.functions import (
 )
 from memory_pipelines.stores.memory.tables import held
 
-_SUBJECTS = (memories, entities, leases, sync, embeddings, search, audit, status)
+_SUBJECTS = (memories, entities, leases, sync, dead_letters, embeddings, search, audit, status)
 _NAME = re.compile(r"memory_\w+_v[0-9]+")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 

@@ -140,11 +140,29 @@ class Debt:
     parked_at: datetime | None = None
     forced: int | None = None
     hint: dict[str, Any] | None = None
+    first_failed_at: datetime | None = None
+    last_failed_at: datetime | None = None
+    error_code: str | None = None
+    tokens_spent: int = 0
+    failed_seen: int | None = None
+    dropped_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
         """What it is found by."""
         return (self.projection, self.kind, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class DeadEvent:
+    """An entry of the stream that could not be read."""
+
+    id: int
+    projection: str
+    entry: str
+    payload: str
+    problem: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)

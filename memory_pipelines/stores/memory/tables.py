@@ -15,7 +15,19 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
-from memory_pipelines.stores.memory.rows import Debt, Embedding, Entity, Generation, Heartbeat, Link, Memory, Passage, Relation, Version
+from memory_pipelines.stores.memory.rows import (
+    DeadEvent,
+    Debt,
+    Embedding,
+    Entity,
+    Generation,
+    Heartbeat,
+    Link,
+    Memory,
+    Passage,
+    Relation,
+    Version,
+)
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
@@ -110,6 +122,7 @@ class Tables:
     owings: Sequence = field(default_factory=Sequence)
     claims: Sequence = field(default_factory=Sequence)
     fences: Sequence = field(default_factory=Sequence)
+    dead_event_ids: Sequence = field(default_factory=Sequence)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the transaction began."""
 
@@ -141,6 +154,7 @@ class Tables:
         )
         self.graph_state = Table[str, int](journal)
         self.graph_batches = Table[int, int](journal)
+        self.dead_events = Table[int, DeadEvent](journal, once=lambda row: (row.projection, row.entry, row.payload))
         self.heartbeats = Table[str, Heartbeat](journal)
         self.verdicts = Table[int, dict[str, Any]](journal)
 

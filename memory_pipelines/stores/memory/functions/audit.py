@@ -105,7 +105,7 @@ def memory_audit_ledger_v1(tables: Tables, p: Payload) -> Any:
     owed = [debt for debt in tables.ledger if debt.owed_number is not None and debt.owed_since is not None]
     late = [debt for debt in owed if debt.parked_at is not None or (debt.owed_since or since) < since]
     findings = [
-        _finding("parked" if debt.parked_at is not None else "owed_too_long", debt.projection, debt.kind, debt.id) | {
+        _finding(_late(debt), debt.projection, debt.kind, debt.id) | {
             "expected": {"projection": debt.projection, "owed": False},
             "actual": {
                 "projection": debt.projection, "owed_since": iso(debt.owed_since), "attempts": debt.attempts, "error": debt.last_error,
@@ -120,6 +120,12 @@ def memory_audit_ledger_v1(tables: Tables, p: Payload) -> Any:
     ]  # fmt: skip
     findings += [_finding("unledgered", *key) | {"expected": {"projection": key[0]}, "actual": None} for key in unknown[:_MOST]]
     return {"pending": len(owed) - len(late), "findings": findings}
+
+
+def _late(debt: Debt) -> str:
+    if debt.parked_at is None:
+        return "owed_too_long"
+    return "parked" if debt.dropped_at is None else "given_up"
 
 
 def _finding(finding: str, projection: str, kind: str, id_: str) -> Payload:

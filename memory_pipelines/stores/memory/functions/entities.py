@@ -21,7 +21,7 @@ from memory_pipelines.stores.memory.functions.base import (
 )
 from memory_pipelines.stores.memory.functions.embeddings import nearest_entities
 from memory_pipelines.stores.memory.functions.leases import check_lease
-from memory_pipelines.stores.memory.rows import Entity, Link, Relation
+from memory_pipelines.stores.memory.rows import Entity, Link, Memory, Relation
 from memory_pipelines.stores.memory.tables import Table, Tables
 
 Links = Table[tuple[str, str], Link]
@@ -169,10 +169,13 @@ def drop_links(tables: Tables, memories: Sequence[str]) -> list[list[str]]:
 def memory_store_links_v1(tables: Tables, p: Payload) -> Any:
     """Store extracted links and settle the debt, in one transaction. A result made from an older version is refused."""
     check_lease(tables, p.get("lease"))
-    accepted = []
+    accepted, emptied = [], []
     for row in p["rows"]:
         memory = tables.memories.get(uuid(row["id"]))
         if memory is not None and memory.deleted_at is None and memory.version == row["version"]:
+            if not p.get("accept_empty") and _empties(tables, memory, row):
+                emptied.append(memory.id)
+                continue
             facts = {"memory": memory.id, "namespace": memory.namespace, "version": memory.version, "valid_from": memory.created_at}
             accepted.append({**facts, "entities": row["entities"], "relations": row["relations"]})
     touched = store_links(tables, accepted, given=False, bump=True) if accepted else []
@@ -181,11 +184,23 @@ def memory_store_links_v1(tables: Tables, p: Payload) -> Any:
         memory, debt = tables.memories.get(uuid(row["id"])), tables.ledger.get(("entities", "memory", row["id"]))
         if debt is None or debt.owed_number is None or debt.owed_number != row["number"]:
             continue
+        if memory is not None and memory.id in emptied:
+            continue
         if memory is None or memory.deleted_at is not None or memory.version == row["version"]:
             revision, version = (0, 0) if memory is None else (memory.revision, memory.version)
             tables.ledger.put(debt.key, settled(debt, revision=revision, version=version))
             paid += 1
-    return {"stored": paid, "superseded": len(p["rows"]) - paid, "touched": touched}
+    return {"stored": paid, "superseded": len(p["rows"]) - paid - len(emptied), "emptied": emptied, "touched": touched}
+
+
+def _empties(tables: Tables, memory: Memory, row: Payload) -> bool:
+    """Whether a result is empty where the very same text gave links before, and nobody accepts that."""
+    if row["entities"] or row["relations"]:
+        return False
+    debt = tables.ledger.get(("entities", "memory", memory.id))
+    if debt is None or debt.settled_version != memory.version or (debt.hint or {}).get("accept_empty"):
+        return False
+    return any(link.extracted for links in (tables.mentions, tables.statements) for link in links.having("memory", memory.id))
 
 
 def memory_find_entity_v1(tables: Tables, p: Payload) -> Any:

@@ -21,6 +21,7 @@ def memory_status_v1(tables: Tables, p: Payload) -> Any:
     del p
     return {
         "projections": {name: _projection(tables, name) for name in PROJECTIONS},
+        "dead_events": len(tables.dead_events),
         "newest_number": tables.owings.last,
         "settled_marker": settled_marker(tables),
     }
@@ -29,10 +30,11 @@ def memory_status_v1(tables: Tables, p: Payload) -> Any:
 def _projection(tables: Tables, name: str) -> Payload:
     owed = tables.ledger.having("owed", name)
     waiting = [debt for debt in owed if debt.parked_at is None]
+    dropped = sum(debt.parked_at is not None and debt.dropped_at is not None for debt in owed)
     ready = [debt.owed_number for debt in waiting if debt.owed_number is not None and is_ready(tables, debt)]
     beat = tables.heartbeats.get(name)
     return {
-        "owed": len(waiting), "ready": len(ready), "parked": len(owed) - len(waiting),
+        "owed": len(waiting), "ready": len(ready), "parked": len(owed) - len(waiting) - dropped, "dropped": dropped,
         "oldest_owed_seconds": seconds_since(min((debt.owed_since for debt in waiting if debt.owed_since is not None), default=None)),
         "first_ready": min(ready, default=None),
         "draining": beat is not None and beat.holder is not None and beat.lease_until is not None and beat.lease_until > clock(),

@@ -1,4 +1,5 @@
-"""The ledger's protocol: begin, claim, settle, fail, owe again. What a claim shows of its subjects is in `states.py`."""
+"""The ledger's protocol: begin, claim, settle, owe again. Failures are charged in `dead_letters.py`; what a claim shows of its subjects
+is in `states.py`."""
 
 from __future__ import annotations
 
@@ -14,8 +15,6 @@ from memory_pipelines.stores.memory.functions.states import present_state
 from memory_pipelines.stores.memory.rows import Debt
 from memory_pipelines.stores.memory.tables import Tables
 
-_ERROR_CHARS = 2000
-_LONGEST_PAUSE_SECONDS = 300
 _MARKERS_KEPT = 10_000
 
 
@@ -115,23 +114,6 @@ def _owe_settled_above(tables: Tables, marker: int, limit: int | None = None) ->
             debt, owed_number=number, owed_since=debt.owed_since or clock(), settled_marker=None, attempts=0, retry_at=None, parked_at=None,
         ))  # fmt: skip
     return len(lost)
-
-
-def memory_fail_v1(tables: Tables, p: Payload) -> Any:
-    """Charge failures to rows. A row is parked when its error is final or it has failed often enough; it blocks nobody."""
-    failed = parked = 0
-    for row in p["rows"]:
-        debt = tables.ledger.get((p["projection"], row["kind"], row["id"]))
-        if debt is None or debt.owed_number is None or debt.owed_number != row["number"]:
-            continue
-        park = bool(row.get("final")) or debt.attempts + 1 >= p["max_attempts"]
-        pause = timedelta(seconds=min(2**debt.attempts, _LONGEST_PAUSE_SECONDS))
-        tables.ledger.put(debt.key, replace(
-            debt, attempts=debt.attempts + 1, last_error=row["error"][:_ERROR_CHARS], retry_at=clock() + pause,
-            parked_at=clock() if park else None,
-        ))  # fmt: skip
-        failed, parked = failed + 1, parked + park
-    return {"failed": failed, "parked": parked}
 
 
 def memory_owe_lost_v1(tables: Tables, p: Payload) -> Any:
