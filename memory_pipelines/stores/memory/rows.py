@@ -111,7 +111,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """That a memory mentions an entity or states a relation (`subject`), and who says so."""
+    """That a memory mentions an entity or states a relation (`subject`), who says so, and as what else it is shown, if it is."""
 
     memory: str
     subject: str
@@ -119,6 +119,27 @@ class Link:
     extracted: bool
     version: int
     valid_from: datetime
+    shown: str | None = None
+
+    @property
+    def shows(self) -> str:
+        """What it supports: the subject, or what that was merged into."""
+        return self.shown or self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """An entity that was merged into another (`parent`), and what it is shown as: the end of the chain of parents."""
+
+    id: str
+    namespace: str
+    parent: str
+    entity: str
+    name: str | None
+    type: str | None
+    name_key: str | None
+    merged_at: datetime
+    merged_by: str | None
 
 
 @dataclass(frozen=True, slots=True)

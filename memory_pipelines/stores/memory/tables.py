@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
 from memory_pipelines.stores.memory.rows import (
+    Alias,
     DeadEvent,
     Debt,
     Embedding,
@@ -144,9 +145,14 @@ class Tables:
             journal, of=lambda row: (row.kind, row.id), namespace=lambda row: (row.kind, row.namespace, row.generation)
         )
         self.entities = Table[str, Entity](journal, name_hash=lambda row: row.name_hash)
+        self.aliases = Table[str, Alias](journal, entity=lambda row: row.entity, parent=lambda row: row.parent)
         self.relations = Table[str, Relation](journal, name_hash=lambda row: row.name_hash)
-        self.mentions = Table[tuple[str, str], Link](journal, memory=lambda row: row.memory, subject=lambda row: row.subject)
-        self.statements = Table[tuple[str, str], Link](journal, memory=lambda row: row.memory, subject=lambda row: row.subject)
+        self.mentions = Table[tuple[str, str], Link](
+            journal, memory=lambda row: row.memory, subject=lambda row: row.subject, shows=lambda row: row.shows
+        )
+        self.statements = Table[tuple[str, str], Link](
+            journal, memory=lambda row: row.memory, subject=lambda row: row.subject, shows=lambda row: row.shows
+        )
         self.ledger = Table[tuple[str, str, str], Debt](
             journal,
             owed=lambda row: row.projection if row.owed_number is not None else None,

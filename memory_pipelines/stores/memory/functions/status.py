@@ -48,7 +48,8 @@ def memory_counts_v1(tables: Tables, p: Payload) -> Any:
     return {
         "memories": live.total(), "forgotten": len(tables.memories) - live.total(), "passages": len(tables.passages),
         "embeddings": len(tables.embeddings), "embeddings_waiting": sum(not row.indexed for row in tables.embeddings),
-        "entities": sum(row.deleted_at is None for row in tables.entities), "mentions": len(tables.mentions),
+        "entities": sum(row.deleted_at is None for row in tables.entities),
+        "mentions": len({(link.memory, link.shows) for link in tables.mentions}),
         "relations": sum(row.deleted_at is None for row in tables.relations),
         "namespaces": {name: live[name] for name in sorted(tables.namespaces)},
     }  # fmt: skip

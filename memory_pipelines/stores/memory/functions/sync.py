@@ -164,8 +164,8 @@ def _shard(id_: str, shards: int) -> int:
 def memory_owed_links_v1(tables: Tables, p: Payload) -> Any:
     """What some memories mention and state that the graph does not show yet, whoever owes it."""
     ids = [uuid(i) for i in strings(p["ids"])]
-    links = {("entity", link.subject) for id_ in ids for link in tables.mentions.having("memory", id_)}
-    links |= {("relation", link.subject) for id_ in ids for link in tables.statements.having("memory", id_)}
+    links = {("entity", link.shows) for id_ in ids for link in tables.mentions.having("memory", id_)}
+    links |= {("relation", link.shows) for id_ in ids for link in tables.statements.having("memory", id_)}
     debts = (tables.ledger.get(("graph", kind, subject)) for kind, subject in sorted(links))
     return [[debt.kind, debt.id] for debt in debts if debt is not None and debt.owed_number is not None]
 
