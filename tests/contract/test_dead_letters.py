@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from memory_pipelines.domain.models import EntityMention, Links, RelationMention
+from memory_pipelines.domain.errors import Conflict
+from memory_pipelines.domain.models import EntityMention, Lease, Links, Ref, RelationMention
 from memory_pipelines.ports import RecordStore
+from tests import engines
 from tests.contract.test_record import everything, saved
 
 
@@ -154,3 +156,15 @@ def test_an_extraction_that_finds_nothing_where_the_same_text_gave_links(record:
     assert (answer["emptied"], answer["stored"], answer["superseded"]) == ([one] if kept else [], 0 if kept else 1, 0)
     assert record.counts()["mentions"] == (2 if kept else 0)
     assert record.sync_state(one).projections["entities"].owed is kept
+
+
+def test_who_has_lost_the_lease_charges_nothing(record: RecordStore) -> None:
+    (id_,) = saved(record, "late")
+    late = Lease("entities", record.begin_drain("entities", "slept", lease_seconds=0.01))
+    (row,) = record.claim("entities", refs=[Ref("memory", id_)], limit=10).rows
+    engines.until(lambda: record.begin_drain("entities", "awake", lease_seconds=30), "the lease has run out")
+    charge = {"kind": row.kind, "id": row.id, "number": row.number, "error": "It was late.", "final": True}
+    with pytest.raises(Conflict) as refused:
+        record.fail("entities", [charge], max_attempts=5, lease=late)
+    assert refused.value.code == "lease_lost"
+    assert record.dead_letters(limit=10)["letters"] == []

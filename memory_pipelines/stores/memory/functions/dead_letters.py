@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import Any
 
 from memory_pipelines.stores.memory.functions.base import Payload, as_uuid, clock, iso
+from memory_pipelines.stores.memory.functions.leases import check_lease
 from memory_pipelines.stores.memory.rows import DeadEvent, Debt
 from memory_pipelines.stores.memory.tables import Tables
 
@@ -19,6 +20,7 @@ _LONGEST_PAUSE_SECONDS = 300
 
 def memory_fail_v1(tables: Tables, p: Payload) -> Any:
     """Charge failures to rows. A row is parked when its error is final or it has failed often enough; it blocks nobody."""
+    check_lease(tables, p.get("lease"))
     failed = parked = 0
     for row in p["rows"]:
         debt = tables.ledger.get((p["projection"], row["kind"], row["id"]))
