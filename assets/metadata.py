@@ -107,7 +107,8 @@ def audited(verdict: Verdict, history: Sequence[Mapping[str, Any]] = ()) -> Meta
         "seconds": round(verdict.seconds, 2), "bytes_read": verdict.bytes, "paused_seconds": verdict.paused_seconds,
         "resumed": verdict.resumed, "rows_per_second": round(rows / verdict.seconds, 1) if verdict.seconds else 0.0,
     }  # fmt: skip
-    kinds = {f"found_{kind}": count for kind, count in verdict.counts.items()}
+    known = sorted({*verdict.counts, *(kind for row in history for kind in row["kinds"])})  # also what is gone: a plot goes back to zero
+    kinds = {f"found_{kind}": verdict.counts.get(kind, 0) for kind in known}
     return _shown(
         pictures
         | numbers

@@ -91,6 +91,7 @@ def apply_plan(context: dg.OpExecutionContext, config: RepairConfig, platform: P
     planned_rows = "; ".join(f"{line.what} ({line.why}) {line.rows}" for line in plan.summary) or "nothing to do"
     outcomes = ", ".join(f"{name} {count}" for name, count in result.outcomes.items()) or "nothing was changed"
     context.log.info("Plan: %s. Outcome: %s; %d touched rows were checked.", planned_rows, outcomes, result.checked)
+    context.log_event(dg.AssetObservation("consistency_audit", description=f"Repair by plan: {outcomes}.", metadata=shown))
     if not result.clean:
         raise dg.Failure(f"{len(result.findings)} touched rows still differ, {result.pending} are on their way.", metadata=shown)
     context.add_output_metadata(shown)

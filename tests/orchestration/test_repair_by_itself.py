@@ -14,7 +14,7 @@ from memory_pipelines.definitions import defs
 from memory_pipelines.services import drains
 from memory_pipelines.services.platform import Platform
 from tests import engines
-from tests.orchestration.conftest import QUIET, Jobs, checks_of
+from tests.orchestration.conftest import QUIET, Jobs, checks_of, metadata_of
 
 Resource = Mapping[str, Any]
 
@@ -62,9 +62,15 @@ def test_a_failed_audit_leads_to_a_repair_and_a_clean_audit(
     tick = evaluate(resource, instance)
     (request,) = tick.run_requests
     assert not evaluate(resource, instance, tick.cursor).run_requests, "it is requested once"
-    assert run(request, instance).success
+    repaired = run(request, instance)
+    assert repaired.success
+    (told,) = repaired.get_asset_observation_events()
+    assert told.asset_key == dg.AssetKey("consistency_audit"), "its page shows the repair beside the audits"
+    assert told.asset_observation_data.asset_observation.metadata["clean"].value is True
     assert "is clean" in evaluate(resource, instance, tick.cursor).skip_message
-    assert all(checks_of(execute("audit_deep")).values())
+    after = execute("audit_deep")
+    assert all(checks_of(after).values())
+    assert metadata_of(after, "consistency_audit")["found_extra"] == 0, "its plot goes back to zero"
 
 
 def test_what_is_parked_is_left_to_a_person_and_does_not_hold_up_a_repair(
