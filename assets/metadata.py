@@ -213,6 +213,8 @@ def _kind(value: Any) -> str:
 
 
 def _cell(value: Any) -> str | int | float | bool | None:
+    if isinstance(value, (tuple, list)):
+        return ", ".join(str(item) for item in value)
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
 
 
