@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets import drains, queue, rebuild, repair
+from assets import drains, failures, queue, rebuild, repair
 from assets.dead_letters import dead_letters
 from assets.drains import PROJECTIONS
 from assets.maintenance import maintenance
@@ -101,7 +101,7 @@ def repair_after_failed_audit(context: dg.SensorEvaluationContext, platform: Pla
         context.log.error("Not repaired by itself: %s", found.reason)
     if not found.wanted:
         return dg.SensorResult(skip_reason=found.reason, cursor=found.cursor)
-    plan = repair_service.plan_of_last(platform.get())
+    plan = repair_service.plan_of_last(platform.get(), dead_letters=False)
     if plan.work:
         return dg.SensorResult(run_requests=[repair.request(plan, found.reason)], cursor=found.cursor)
     if plan.rows:
@@ -117,7 +117,8 @@ def repair_after_failed_audit(context: dg.SensorEvaluationContext, platform: Pla
 )
 def run_failure(context: dg.RunFailureSensorContext) -> None:
     """Says in the log which run failed and why. The place to tell a person: add a call to your pager here."""
-    context.log.error("Run %s of %s failed: %s", context.dagster_run.run_id, context.dagster_run.job_name, context.failure_event.message)
+    told = [failures.reason(event) for event in context.get_step_failure_events()] or [str(context.failure_event.message)]
+    context.log.error("Run %s of %s failed: %s", context.dagster_run.run_id, context.dagster_run.job_name, " ".join(told))
 
 
 def _schedule(name: str, job: AssetJob | dg.JobDefinition, cron: str, description: str) -> dg.ScheduleDefinition:

@@ -5,7 +5,9 @@ Checks of one asset alone are in that asset's file.
 
 import dagster as dg
 
+from assets import metadata
 from memory_pipelines.domain.models import Projection
+from memory_pipelines.services import dead_letters
 from memory_pipelines.services.platform import Platform
 
 
@@ -24,4 +26,5 @@ def on_time(platform: Platform, projection: Projection) -> dg.AssetCheckResult:
 def nothing_parked(platform: Platform, projection: Projection) -> dg.AssetCheckResult:
     """Is no row of the projection set aside because it failed, again and again, for its own reason?"""
     parked = platform.record.status(platform.settings.sync_budget_seconds)["projections"][projection]["parked"]
-    return dg.AssetCheckResult(passed=not parked, severity=dg.AssetCheckSeverity.WARN, metadata={"parked": parked})
+    letters = metadata.parked(dead_letters.page(platform, projection=projection, limit=metadata.TABLE_ROWS).letters) if parked else {}
+    return dg.AssetCheckResult(passed=not parked, severity=dg.AssetCheckSeverity.WARN, metadata={"parked": parked, **letters})

@@ -5,7 +5,7 @@ Must stay out: dropping. To give up a debt is a decision about that one row, and
 
 import dagster as dg
 
-from assets import metadata
+from assets import failures, metadata
 from memory_pipelines.services import dead_letters as service
 from resources.configuration import DeadLettersConfig
 from resources.platform import PlatformResource
@@ -17,11 +17,12 @@ from resources.platform import PlatformResource
 )
 def retry_dead_letters(context: dg.OpExecutionContext, config: DeadLettersConfig, platform: PlatformResource) -> None:
     """The queue sensors see what is owed then, and request drains."""
-    before = service.page(platform.get(), projection=config.projection, limit=metadata.TABLE_ROWS)
-    everything = not config.names and config.projection is None
-    done = service.retry(
-        platform.get(), config.names, projection=config.projection, all_of_them=everything, accept_empty=config.accept_empty
-    )
+    with failures.explained():
+        before = service.page(platform.get(), projection=config.projection, limit=metadata.TABLE_ROWS)
+        everything = not config.names and config.projection is None
+        done = service.retry(
+            platform.get(), config.names, projection=config.projection, all_of_them=everything, accept_empty=config.accept_empty
+        )
     context.log.info("%d rows and %d events to be tried again.", done.rows, done.events)
     for name in done.unknown:
         context.log.warning("Nothing is parked under %s.", name)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets import metadata
+from assets import failures, metadata
 from memory_pipelines.domain.models import DrainResult, Projection
 from memory_pipelines.services import stopping, sync
 from memory_pipelines.services.platform import Platform
@@ -27,7 +27,7 @@ def drain(platform: Platform, projection: Projection, config: DrainConfig, log: 
     """Drain a projection; while another drain holds it, wait for one's turn as long as `config` says."""
     end = time.monotonic() + config.wait_seconds
     while True:
-        with stopping.listening() as asked:  # a run that is terminated finishes its batch, and ends as interrupted
+        with failures.explained(), stopping.listening() as asked:  # a run that is terminated finishes its batch, and ends as interrupted
             result = sync.drain(platform, projection, quiet_seconds=config.quiet_seconds, max_seconds=config.max_seconds, should_stop=asked)
         if not result.busy or time.monotonic() >= end:
             return result

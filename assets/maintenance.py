@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
+from assets import failures
 from memory_pipelines.services import maintenance as service
 from resources.configuration import HistoryConfig
 from resources.platform import PlatformResource
@@ -16,7 +17,8 @@ AT_ONCE = 5000  # the rest goes the next night
 )
 def maintain(context: dg.OpExecutionContext, platform: PlatformResource) -> None:
     """One pass; a second one right after it finds nothing to do."""
-    done = service.maintain(platform.get(), on_progress=None)
+    with failures.explained():
+        done = service.maintain(platform.get(), on_progress=None)
     context.log.info("Maintenance: %s", ", ".join(f"{name} {count}" for name, count in done.items()) or "nothing to do")
     context.add_output_metadata(dict(done))
 

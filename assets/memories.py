@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import dagster as dg
 
-from assets import metadata
+from assets import failures, metadata
 from memory_pipelines.services import status
 from resources.platform import PlatformResource
 
@@ -18,5 +18,6 @@ def memories(context: dg.AssetExecutionContext, platform: PlatformResource) -> d
     Clients write it directly (`save`, `update`, `forget`, `import`); each write also notes in the ledger what it owes to the
     projections. Materialising this asset writes nothing: it counts what is there and what is owed, so that growth can be seen over time.
     """
-    found = status.status(platform.get())
+    with failures.explained():
+        found = status.status(platform.get())
     return dg.MaterializeResult(data_version=metadata.VERSION, metadata=metadata.measured(found, metadata.Past.of(context, "memories")))

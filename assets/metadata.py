@@ -12,14 +12,14 @@ import dagster as dg
 
 from assets import plots
 from memory_pipelines.domain.dead_letters import DeadLetter, Released
-from memory_pipelines.domain.models import DrainResult, Status, Verdict
+from memory_pipelines.domain.models import DrainResult, Finding, Status, Verdict
 from memory_pipelines.domain.plans import RepairPlan, RepairResult
 
 Metadata = dict[str, Any]
 # Which row is behind, the ledger knows. With one version for ever, Dagster does not claim to know it from the order of runs ("Unsynced").
 VERSION = dg.DataVersion("see-the-ledger")
 TABLE_ROWS = 12
-SHOWN_OF_A_VERDICT = ("mode", "clean", "pending", "repaired", "seconds", "paused_seconds", "resumed")
+SHOWN_OF_A_VERDICT = ("repaired", "pending", "seconds", "bytes", "paused_seconds", "resumed")  # after when, how, and what was found
 WORST = ("wrong_namespace", "extra", "orphan", "settled_absent", "missing", "ahead", "stale", "edited")  # of the others, the oldest first
 RECENT = 50
 
@@ -71,9 +71,20 @@ def drained(result: DrainResult, past: Past = Past()) -> Metadata:
 
 def released(done: Released, before: Sequence[DeadLetter]) -> Metadata:
     """A retry of dead letters, `before` being the first of what was parked."""
-    letters = ({"name": letter.name, "code": letter.code, "attempts": letter.attempts, "tokens": letter.tokens_spent} for letter in before)
     numbers = {"rows": done.rows, "events": done.events, "unknown": len(done.unknown), "unreadable": len(done.unreadable)}
-    return _shown(numbers | {"parked_before": table(letters)})
+    return _shown(numbers | {"parked_before": table(_letter(letter) for letter in before)})
+
+
+def parked(letters: Sequence[DeadLetter]) -> Metadata:
+    """The first dead letters of a projection, with their reasons."""
+    return _shown({"dead_letters": table(_letter(letter) for letter in letters)})
+
+
+def _letter(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "name": letter.name, "code": letter.code, "reason": letter.reason, "attempts": letter.attempts,
+        "last": _moment(letter.last_failed_at), "tokens": letter.tokens_spent,
+    }  # fmt: skip
 
 
 def audited(verdict: Verdict, history: Sequence[Mapping[str, Any]] = ()) -> Metadata:
@@ -96,7 +107,8 @@ def audited(verdict: Verdict, history: Sequence[Mapping[str, Any]] = ()) -> Meta
         "seconds": round(verdict.seconds, 2), "bytes_read": verdict.bytes, "paused_seconds": verdict.paused_seconds,
         "resumed": verdict.resumed, "rows_per_second": round(rows / verdict.seconds, 1) if verdict.seconds else 0.0,
     }  # fmt: skip
-    kinds = {f"found_{kind}": count for kind, count in verdict.counts.items()}
+    known = sorted({*verdict.counts, *(kind for row in history for kind in row["kinds"])})  # also what is gone: a plot goes back to zero
+    kinds = {f"found_{kind}": verdict.counts.get(kind, 0) for kind in known}
     return _shown(
         pictures
         | numbers
@@ -113,20 +125,33 @@ def _worst(verdict: Verdict) -> list[dict[str, Any]]:
     ranked = sorted(verdict.findings, key=lambda finding: (order.get(finding.kind, len(order)), finding.since or newest))
     return [
         {
-            "kind": finding.kind, "store": finding.store, "subject": finding.subject, "id": finding.id, "since": _moment(finding.since),
-            "written": _moment((finding.last_write or {}).get("at")), "settled": _moment((finding.last_settlement or {}).get("at")),
+            "kind": finding.kind, "store": finding.store, "subject": finding.subject, "differs": _differs(finding), "id": finding.id,
+            "since": _moment(finding.since), "written": _moment((finding.last_write or {}).get("at")),
+            "settled": _moment((finding.last_settlement or {}).get("at")),
         }
         for finding in ranked[:TABLE_ROWS]
     ]  # fmt: skip
 
 
+def _differs(finding: Finding) -> str:
+    """Which properties differ, numbers with both sides' values. No names and no texts: Dagster's history is not where they are kept."""
+    record, store = (side if isinstance(side, Mapping) else {} for side in (finding.expected, finding.actual))
+    if not record or not store:
+        return "only in the record" if record else "only there" if store else ""
+    names = [name for name in {**record, **store} if record.get(name) != store.get(name)]
+    return ", ".join(
+        f"{name} {record[name]} → {store[name]}" if type(record.get(name)) is int and type(store.get(name)) is int else name
+        for name in names
+    )
+
+
 def _verdict(row: Mapping[str, Any]) -> dict[str, Any]:
     found = ", ".join(f"{kind} {count}" for kind, count in row["kinds"].items())
-    return {"at": _moment(row["at"])} | {name: row[name] for name in SHOWN_OF_A_VERDICT} | {"bytes": row["bytes"], "found": found}
+    return {"at": _moment(row["at"]), "mode": row["mode"], "found": found or "clean"} | {name: row[name] for name in SHOWN_OF_A_VERDICT}
 
 
 def _moment(at: Any) -> str:
-    return "" if at is None else str(at)[:19].replace("T", " ")
+    return "" if at is None else str(at)[:19].replace("T", "\u00a0").replace("-", "\u2011")  # so that a narrow table keeps it on one line
 
 
 def repaired(plan: RepairPlan, result: RepairResult) -> Metadata:
@@ -188,6 +213,8 @@ def _kind(value: Any) -> str:
 
 
 def _cell(value: Any) -> str | int | float | bool | None:
+    if isinstance(value, (tuple, list)):
+        return ", ".join(str(item) for item in value)
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from assets import metadata
+from assets import failures, metadata
 from memory_pipelines.domain.plans import RepairPlan, read_plan
 from memory_pipelines.services import audit
 from memory_pipelines.services import repair as service
@@ -19,6 +19,7 @@ from resources.configuration import RepairConfig
 from resources.platform import PlatformResource
 
 GRACE_SECONDS = 900.0
+DEAD_LETTERS = {"parked", "given_up"}  # tried again by itself, what is parked would fail again, and cost again, after every audit
 
 
 class Decision(NamedTuple):
@@ -49,8 +50,10 @@ def decide(history: Sequence[Mapping[str, Any]], cursor: str | None, *, bound: i
         return Decision(False, f"The newest verdict ({at}) is clean.", cursor)
     if newest.get("repaired"):
         return Decision(False, f"The newest verdict ({at}) is unclean even after a repair: somebody should look.", cursor, alert=True)
-    if set(newest.get("kinds", {})) == {"given_up"}:
-        return Decision(False, f"The newest verdict ({at}) names only debts that were given up knowingly.", cursor)
+    if set(newest.get("kinds", {})) <= DEAD_LETTERS:
+        return Decision(
+            False, f"The newest verdict ({at}) names only dead letters, which are for a person: `memory-pipelines dead list`.", cursor
+        )
     if found > bound:
         reason = f"The newest verdict ({at}) has {found} findings, more than MEMORY_REPAIR_BOUND ({bound}): somebody should look first."
         return Decision(False, reason, cursor, alert=True)
@@ -81,10 +84,14 @@ def planned(config: RepairConfig, platform: PlatformResource) -> RepairPlan:
 )
 def apply_plan(context: dg.OpExecutionContext, config: RepairConfig, platform: PlatformResource) -> None:
     """Without a plan it audits and makes one. What became of each row is in the metadata."""
-    plan = planned(config, platform)
-    result = service.apply(platform.get(), plan)
+    with failures.explained():
+        plan = planned(config, platform)
+        result = service.apply(platform.get(), plan)
     shown = metadata.repaired(plan, result)
-    context.log.info("Repair: %s", ", ".join(f"{name} {count}" for name, count in result.outcomes.items()) or "nothing to do")
+    planned_rows = "; ".join(f"{line.what} ({line.why}) {line.rows}" for line in plan.summary) or "nothing to do"
+    outcomes = ", ".join(f"{name} {count}" for name, count in result.outcomes.items()) or "nothing was changed"
+    context.log.info("Plan: %s. Outcome: %s; %d touched rows were checked.", planned_rows, outcomes, result.checked)
+    context.log_event(dg.AssetObservation("consistency_audit", description=f"Repair by plan: {outcomes}.", metadata=shown))
     if not result.clean:
         raise dg.Failure(f"{len(result.findings)} touched rows still differ, {result.pending} are on their way.", metadata=shown)
     context.add_output_metadata(shown)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -97,6 +96,7 @@ class Day:
             ("18:17", "audit_hourly is due", lambda: self.audit("audit_incremental")),
             ("03:00", "maintenance_nightly is due", lambda: self.launch("maintenance")),
             ("04:30", "audit_weekly once more", lambda: self.audit("audit_deep")),
+            ("05:00", "the repair sensor looks at what was parked", self.left_alone),
         ]
 
     # -- what happens --------------------------------------------------------------------------------------------------
@@ -160,7 +160,7 @@ class Day:
         with self.cypher() as graph:
             for statement in _BREAKS:
                 graph.run(statement, write=True)
-        return "16 rows or edges changed"
+        return "4 memories lost, 3 aged, 5 links cut, 1 memory invented"
 
     def curate(self) -> str:
         """An edit that a person may make, in a namespace whose edits are adopted; and one that the record undoes."""
@@ -193,6 +193,12 @@ class Day:
         self.settle()
         return f"{found}; repaired: {'clean' if self.client.audits(limit=1)[0]['clean'] else 'something is left'}"
 
+    def left_alone(self) -> str:
+        """What is parked is for a person: the sensor has looked at the last verdict, and requests nothing."""
+        began = time.time()
+        self.until(lambda: (self.ticked("repair_after_failed_audit") or 0) > began, "the repair sensor ticks")
+        return self.settle() + ("; a repair was started" if self.finished("repair") else "; no repair was started")
+
     # -- Dagster ---------------------------------------------------------------------------------------------------------
 
     def launch(self, job: str, then: Callable[[], str] = lambda: "") -> str:
@@ -210,6 +216,11 @@ class Day:
     def finished(self, job: str, status: str | None = None) -> bool:
         """Whether a run of the job has ended since the last line of the timeline."""
         return any(run.job_name == job and (status or run.status.value) == run.status.value for run in self.fresh())
+
+    def ticked(self, sensor: str) -> float | None:
+        """When a sensor last ticked, in seconds since 1970."""
+        data = [state.instigator_data for state in self.instance.all_instigator_state() if state.instigator_name == sensor]
+        return data[0].last_tick_timestamp if data and data[0] is not None else None
 
     def fresh(self) -> list[Any]:
         """Runs that have ended since the last line of the timeline."""
@@ -324,14 +335,14 @@ def run(*, stay: bool = False) -> None:
                     console.print(f"Look at http://127.0.0.1:{PORT}; Ctrl-C ends it.")
                     _until_interrupted()
             last = day.client.audits(limit=1)[0]
-            if dict(last["kinds"]) != {"parked": 1} or any(day.client.status().owed.values()):
-                raise SystemExit(f"The day ended with {dict(last['kinds'])} and {dict(day.client.status().owed)} owed.")
+            if last["mode"] != "deep" or dict(last["kinds"]) != {"parked": 1} or any(day.client.status().owed.values()):
+                raise SystemExit(f"The day ended with {last['mode']} {dict(last['kinds'])} and {dict(day.client.status().owed)} owed.")
         finally:
             platform.close()
 
 
 def _until_interrupted() -> None:
-    try:
-        signal.pause()
-    except KeyboardInterrupt:
-        sys.stderr.write("Stopping.\n")
+    """Wait for Ctrl-C or a SIGTERM, also where whoever started this had it ignore the former."""
+    stopping = (signal.SIGINT, signal.SIGTERM)
+    signal.pthread_sigmask(signal.SIG_BLOCK, stopping)
+    signal.sigwait(stopping)

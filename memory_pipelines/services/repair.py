@@ -34,8 +34,11 @@ def plan(platform: Platform, verdict: Verdict) -> RepairPlan:
     return made
 
 
-def plan_of_last(platform: Platform) -> RepairPlan:
+def plan_of_last(platform: Platform, *, dead_letters: bool = True) -> RepairPlan:
     """The plan for what the newest stored verdict has named, as far as it still differs: each row is looked at again.
+
+    Args:
+        dead_letters: also try again what is parked.
 
     Raises:
         NotFound: `verdict_missing`, there has been no audit.
@@ -49,7 +52,8 @@ def plan_of_last(platform: Platform) -> RepairPlan:
         raise Conflict(
             "verdict_truncated", f"The newest verdict keeps {kept} of its {found} findings: plan without --last, by a new audit."
         )
-    made = repair_planning.make(platform, repair_proof.again(platform, stored[0]).findings, str(stored[0]["mode"]))
+    again = repair_proof.again(platform, stored[0]).findings
+    made = repair_planning.make(platform, again, str(stored[0]["mode"]), dead_letters=dead_letters)
     reach("repair.planned")
     return made
 

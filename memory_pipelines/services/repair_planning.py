@@ -7,7 +7,7 @@ applying (`repair.py`), and deciding which outside edits are adopted (`adoption.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,13 +34,14 @@ class _Draft:
     look: list[LookAt] = field(default_factory=list)
 
 
-def make(platform: Platform, findings: Sequence[Finding], mode: str) -> RepairPlan:
+def make(platform: Platform, findings: Sequence[Finding], mode: str, *, dead_letters: bool = True) -> RepairPlan:
     """The plan that puts findings right.
 
     Args:
         mode: of the audit that found them: `quick` or `deep`.
+        dead_letters: also try again what is parked; what was given up knowingly never is.
     """
-    drafts = drafted(findings)
+    drafts = drafted(findings, leave=("given_up",) if dead_letters else ("given_up", "parked"))
     adopted = adoption.planned(platform, findings)
     whole = []
     for row in adopted:
@@ -62,17 +63,17 @@ def make(platform: Platform, findings: Sequence[Finding], mode: str) -> RepairPl
     )
 
 
-def drafted(findings: Sequence[Finding]) -> dict[Subject, _Draft]:
-    """One row a subject whatever was found of it.
+def drafted(findings: Sequence[Finding], *, leave: Collection[str] = ("given_up",)) -> dict[Subject, _Draft]:
+    """One row a subject whatever was found of it; none for a subject of which something was found that is left to a person.
 
     A target ahead of the record, or unknown to it, is overwritten only while it still shows the revision that was seen.
     """
     drafts: dict[Subject, _Draft] = {}
-    given_up = {_owed(finding) for finding in findings if finding.kind == "given_up"}  # knowingly: no repair takes them up again
+    left = {_owed(finding) for finding in findings if finding.kind in leave}
     for finding in findings:
         hint = finding.hint
         subject = _owed(finding)
-        if subject in given_up:
+        if subject in left:
             continue
         draft = drafts.setdefault(subject, _Draft(finding.store))
         draft.why.append(finding.kind)

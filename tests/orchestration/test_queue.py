@@ -152,6 +152,13 @@ def test_a_repair_is_wanted_when_the_newest_verdict_is_unclean(history: list[dic
     assert repair.decide(history, None).wanted is wanted
 
 
+@pytest.mark.parametrize(
+    ("kinds", "wanted"), [({"parked": 1}, False), ({"parked": 1, "given_up": 2}, False), ({"parked": 1, "extra": 1}, True)]
+)
+def test_dead_letters_alone_are_for_a_person(kinds: dict[str, int], wanted: bool) -> None:
+    assert repair.decide([verdict() | {"kinds": kinds}], None).wanted is wanted
+
+
 def test_more_than_the_bound_is_for_a_person() -> None:
     enough = repair.decide([verdict(found=10)], None, bound=10)
     assert (enough.wanted, enough.alert) == (True, False)
