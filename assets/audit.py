@@ -31,8 +31,9 @@ KINDS = {
     "ledger_covers_record": (("unledgered", "without_subject"), "Has every subject its ledger rows, and every ledger row its subject?"),
     "nothing_late": (("owed_too_long",), "Is nothing owed for longer than the sync budget?"),
     "nothing_set_aside": (("parked",), "Was no row set aside because it failed?"),
+    "nothing_given_up": (("given_up",), "Was no debt given up by a person?"),
 }
-WARNINGS = {"nothing_set_aside"}
+WARNINGS = {"nothing_set_aside", "nothing_given_up"}
 CHECKS = FAMILIES | {name: question for name, (_, question) in KINDS.items()}
 
 

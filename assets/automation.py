@@ -87,7 +87,12 @@ def _queue_sensor(projection: Projection) -> dg.SensorDefinition:
     return watch
 
 
-@dg.sensor(job=repair.repair_job, minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+@dg.sensor(
+    job=repair.repair_job,
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Requests a repair, by a plan, of what the newest audit found, up to MEMORY_REPAIR_BOUND findings; more is for a person.",
+)
 def repair_after_failed_audit(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SensorResult:
     """Requests a repair, by a plan, of what the newest verdict found and nobody has repaired; too much of it is an error for a person."""
     bound = platform.get().settings.repair_bound
@@ -104,14 +109,20 @@ def repair_after_failed_audit(context: dg.SensorEvaluationContext, platform: Pla
     return dg.SensorResult(skip_reason=f"{found.reason} Nothing of it can be repaired, or is left.", cursor=found.cursor)
 
 
-@dg.run_failure_sensor(name="run_failure", default_status=dg.DefaultSensorStatus.RUNNING, minimum_interval_seconds=10)
+@dg.run_failure_sensor(
+    name="run_failure",
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    minimum_interval_seconds=10,
+    description="Says in the log of its tick which run failed and why. The place to add a call to your pager.",
+)
 def run_failure(context: dg.RunFailureSensorContext) -> None:
     """Says in the log which run failed and why. The place to tell a person: add a call to your pager here."""
     context.log.error("Run %s of %s failed: %s", context.dagster_run.run_id, context.dagster_run.job_name, context.failure_event.message)
 
 
-def _schedule(name: str, job: AssetJob | dg.JobDefinition, cron: str) -> dg.ScheduleDefinition:
-    return dg.ScheduleDefinition(name=name, job=job, cron_schedule=cron, default_status=dg.DefaultScheduleStatus.RUNNING)
+def _schedule(name: str, job: AssetJob | dg.JobDefinition, cron: str, description: str) -> dg.ScheduleDefinition:
+    running = dg.DefaultScheduleStatus.RUNNING
+    return dg.ScheduleDefinition(name=name, job=job, cron_schedule=cron, default_status=running, description=description)
 
 
 JOBS = [
@@ -121,8 +132,8 @@ JOBS = [
 ]  # fmt: skip
 SENSORS = [*(_queue_sensor(projection) for projection in PROJECTIONS), repair_after_failed_audit, run_failure]
 SCHEDULES = [
-    _schedule("audit_hourly", audit_incremental, "17 * * * *"),
-    _schedule("audit_daily", audit_quick, "40 2 * * *"),  # full, whatever the hourly ones saw
-    _schedule("audit_weekly", audit_deep, "30 4 * * 0"),
-    _schedule("maintenance_nightly", maintenance, "0 3 * * *"),
+    _schedule("audit_hourly", audit_incremental, "17 * * * *", "Each hour: the digests of what was written since the last audit."),
+    _schedule("audit_daily", audit_quick, "40 2 * * *", "Each night: all digests, whatever the hourly audits saw."),
+    _schedule("audit_weekly", audit_deep, "30 4 * * 0", "Each Sunday: every property and edge; finds what was edited, too."),
+    _schedule("maintenance_nightly", maintenance, "0 3 * * *", "Each night: expiry, the vector index, old tombstones, histories."),
 ]

@@ -12,7 +12,10 @@ def main() -> None:
     """Parse the arguments and run what is named; by default the two that need no Dagster."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        "names", nargs="*", choices=["pepys", "latency", "rest", "urls", "lag", "celery", "audit", "drift"], default=["pepys", "latency"]
+        "names",
+        nargs="*",
+        choices=["pepys", "latency", "rest", "urls", "lag", "celery", "audit", "day", "drift"],
+        default=["pepys", "latency"],
     )
     parser.add_argument("--out", type=Path, help="JSON file to keep the figures in")
     parser.add_argument("--plot", type=Path, help="SVG file to draw into: of the audit over 10,000 to 1,000,000 memories")
@@ -20,6 +23,7 @@ def main() -> None:
     parser.add_argument("--memories", type=int, default=100_000, help="how many `celery` rebuilds, and `drift` differs among")
     parser.add_argument("--rows", type=int, default=1000, help="how many rows of `drift` differ")
     parser.add_argument("--seed", type=int, help="of what differs in `drift`; by default the same each time")
+    parser.add_argument("--stay", action="store_true", help="after `day`, leave the Dagster UI running until Ctrl-C")
     chosen = parser.parse_args()
     if {"pepys", "latency", "rest", "urls", "audit"} & set(chosen.names):
         with ground.engines() as settings:
@@ -47,6 +51,10 @@ def main() -> None:
         from benchmarks import celery
 
         celery.run(chosen.out, chosen.rounds, chosen.memories)
+    if "day" in chosen.names:
+        from benchmarks import day
+
+        day.run(stay=chosen.stay)
     if "drift" in chosen.names:
         from benchmarks import drift
 

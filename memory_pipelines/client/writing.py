@@ -87,7 +87,7 @@ class Writing(Door):
         `entities`, `relations`.
 
         Args:
-            expected_version: refuse with `version_conflict` when someone else wrote since.
+            expected_version: refuse with `version_conflict` when someone else wrote since. The same update once more is `unchanged`.
 
         Raises:
             NotFound, Gone, Conflict, InvalidInput

@@ -356,7 +356,8 @@ class Finding:
         kind: what differs: `missing` (no ledger row says that it was ever there), `settled_absent` (the ledger says settled, the graph
             says absent), `stale`, `ahead`, `edited`, `extra`, `wrong_namespace`, `duplicate_node`, `duplicate_edge`, `dangling_edge` (an
             end that is nothing of ours, or a tombstone); of vectors also `orphan`, `wrong_generation`, `wrong_dimension`; of the ledger
-            `owed_too_long`, `parked`, `unledgered` (a subject without its row), `without_subject` (a row without its subject).
+            `owed_too_long`, `parked`, `given_up` (a debt that was dropped knowingly), `unledgered` (a subject without its row),
+            `without_subject` (a row without its subject).
         store: `graph`, `embeddings`, `passages` or `ledger`.
         subject: memory, entity, mention, relation, passage or embedding.
         id: id of the subject; of an edge, its own id; of a passage, `memory-id#ordinal`.

@@ -86,7 +86,9 @@ class SyncRecords(Protocol):
 class DeadLetterRecords(Protocol):
     """What failed for a reason of its own: charged, parked, released, given up."""
 
-    def fail(self, projection: str, rows: Sequence[Mapping[str, Any]], *, max_attempts: int) -> Mapping[str, Any]: ...
+    def fail(
+        self, projection: str, rows: Sequence[Mapping[str, Any]], *, max_attempts: int, lease: Lease | None = None
+    ) -> Mapping[str, Any]: ...
 
     def dead_letters(
         self, *, projection: str | None = None, letters: Sequence[tuple[str, str, str]] | None = None, id: str | None = None,  # noqa: A002

@@ -61,6 +61,7 @@ def history(platform: Platform, limit: int = 50, *, findings: bool = False) -> l
 
 
 def _keep(platform: Platform, looked: Looked, repaired: int) -> Verdict:
+    reach("audit.looked")
     verdict = looked.verdict
     named = [outline(finding) for finding in verdict.findings[:STORED]]
     kept = platform.record.save_verdict({

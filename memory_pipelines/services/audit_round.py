@@ -151,6 +151,7 @@ class _Round:
         self._tally.count({kind: 0})
 
     def _confirmed(self, kind: str, candidates: Sequence[comparison.Key] | frozenset[comparison.Key]) -> list[Finding]:
+        reach("audit.summed")
         if not candidates:
             return []
         found, waiting = comparison.confirm(self._platform, kind, candidates)

@@ -93,6 +93,8 @@ class Rounds:
         """Work through some stream entries, with now and then a look at what is late, or through the ledger. True when there
         was something to do."""
         refs = list(dict.fromkeys(ref for entry in entries for ref in entry.refs))
+        if entries:
+            reach("sync.read")
         self._refused = False
         if refs:
             worked = self._work(self._claims_of(refs))
@@ -101,6 +103,7 @@ class Rounds:
                 worked |= self._work(self._ledger(self._platform.settings.sync_budget_seconds))
         else:
             worked = self._work(self._ledger(0.0))
+        reach("sync.settled")
         if not self._refused:  # else the entries come again; by then the ledger's next round has seen to their rows
             self._acknowledge(entries)
         return worked
@@ -201,3 +204,5 @@ class Rounds:
             self._platform.stream.acknowledge(self._projection, [entry.id for entry in entries])
         except Unavailable:
             return  # they will be seen again, and found settled
+        if entries:
+            reach("sync.acknowledged")

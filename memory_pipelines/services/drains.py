@@ -15,6 +15,7 @@ import uuid_utils
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from memory_pipelines.domain.errors import Conflict, Unavailable
+from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.models import DrainResult, Lease
 from memory_pipelines.ports import StreamEntry
 from memory_pipelines.services import breakers, events, graph, leases
@@ -60,10 +61,12 @@ def drain(
     fence = platform.record.begin_drain(projection, holder, lease_seconds=platform.settings.lease_seconds)
     if not fence:
         return _result(platform, projection, Tally(), busy=True)
+    reach("sync.begun")
     try:
         with _Drain(platform, projection, holder, on_progress, should_stop) as running:
             running.rounds.lease = Lease(projection, fence)
             running.until_quiet(quiet_seconds, max_seconds)
+        reach("sync.ended")
     except Conflict as error:
         if not leases.is_lost(error):
             raise

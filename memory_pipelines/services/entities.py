@@ -71,6 +71,7 @@ def store(platform: Platform, batch: Batch) -> Settle:
         batch.failures.append(failure(owed[id_], _EMPTIED, final=True, code="extraction_emptied", tokens=tokens[id_]))
     touched = tuple(ref for answer in answers for ref in answer["touched"])
     events.publish(platform, touched)
+    reach("entities.published")
     done, superseded = sum(answer["stored"] for answer in answers), sum(answer["superseded"] for answer in answers)
     stored = Stored(done=done, superseded=superseded, touched=touched)
     return lambda: stored

@@ -22,9 +22,11 @@ def publish(platform: Platform, refs: Sequence[Ref]) -> bool:
         stream = platform.stream
     except Unavailable:
         return False
+    reach("publish.begun")
     told = True
     for start in range(0, len(refs), _PER_EVENT):
         told &= stream.publish(refs[start : start + _PER_EVENT])
+        reach("publish.sent")
     return told
 
 

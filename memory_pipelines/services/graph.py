@@ -40,6 +40,7 @@ def apply(platform: Platform, batch: Batch) -> Settle:
         Unavailable: the graph did not answer; everything is still owed.
         Refused: the graph refuses every write, whatever it says; nothing is charged to the rows.
     """
+    reach("graph.applying")
     writing = _Writing(platform, batch.claim)
     charges = breakers.guarded(platform, "graph", lambda: _write(platform, batch, writing))
     refused = {(charge["kind"], charge["id"]) for charge in charges}
@@ -56,6 +57,7 @@ def _write(platform: Platform, batch: Batch, writing: _Writing) -> list[dict[str
         rows = [row for row in batch.rows if row["target"] == kind]
         if rows:
             writing.write(kind, rows)
+            reach("graph.written")
     return writing.charges()
 
 
@@ -156,6 +158,7 @@ def recover(platform: Platform, claim: Claim | None = None) -> int:
     lost = platform.record.owe_lost(marker.counter)
     reach("graph.lost_owed")
     platform.graph.raise_marker(int(lost["settled_marker"]))
+    reach("graph.raised")
     return int(lost["owed"])
 
 

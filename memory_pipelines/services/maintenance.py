@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.models import Lease
 from memory_pipelines.services import events, leases
 from memory_pipelines.services.platform import Platform
@@ -49,7 +50,10 @@ def _purge(platform: Platform, lease: Lease) -> int:
     purged = 0
     for kind in ("relation", "memory", "entity"):
         while found := platform.graph.tombstones(kind, limit=_PAGE):
+            reach("maintain.listed")
             platform.graph.raise_fence(int(platform.record.maintain("claim", limit=1, lease=lease)["done"]))
+            reach("maintain.fenced")
             platform.graph.purge(kind, found)
+            reach("maintain.purged")
             purged += len(found)
     return purged

@@ -54,9 +54,11 @@ def save_many(
 
 def save_inputs(platform: Platform, inputs: Sequence[MemoryInput], *, revive: bool = False) -> list[SaveResult]:
     """Save one validated batch and publish what it touched."""
+    reach("save.begun")
     results = platform.record.save(inputs, revive=revive)
     reach("save.committed")
     events.publish(platform, [ref for result in results for ref in result.touched])
+    reach("save.published")
     return results
 
 
@@ -76,7 +78,9 @@ def update(
         result = platform.record.update(memory_id, checked, expected_version=expected_version)
     else:
         result = _update_half_of_links(platform, memory_id, checked, expected_version)
+    reach("update.committed")
     events.publish(platform, result.touched)
+    reach("update.published")
     waiting.bring(platform, [result], wait=wait, timeout=timeout)
     return result
 
@@ -113,7 +117,9 @@ def forget(
         result, _ = platform.record.forget(key=validation.key(key), namespace=validation.namespace(namespace or "default"))
     else:
         return _forget_namespace(platform, validation.namespace(namespace), wait, timeout)
+    reach("forget.committed")
     events.publish(platform, result.touched)
+    reach("forget.published")
     waiting.bring_refs(platform, result.touched, wait=wait, timeout=timeout)
     return result
 
@@ -124,6 +130,7 @@ def _forget_namespace(platform: Platform, namespace: str, wait: Wait, timeout: f
     touched: list[Ref] = []
     while True:
         page, more = platform.record.forget(namespace=namespace, limit=BATCH)
+        reach("forget.committed")
         events.publish(platform, page.touched)
         total += page.forgotten
         ids.extend(page.ids)

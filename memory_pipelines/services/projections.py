@@ -38,6 +38,6 @@ def settle(platform: Platform, projection: str, batch: Batch, settlement: Settle
     stored = settlement()
     if not batch.failures:
         return stored
-    charged = platform.record.fail(projection, batch.failures, max_attempts=platform.settings.max_attempts)
+    charged = platform.record.fail(projection, batch.failures, max_attempts=platform.settings.max_attempts, lease=batch.lease)
     reach("dead.parked")
     return Stored(stored.done, stored.superseded, stored.failed + charged["failed"], stored.parked + charged["parked"], stored.touched)

@@ -85,6 +85,7 @@ def apply(platform: Platform, made: RepairPlan, *, keep: bool = True) -> RepairR
     subjects = [_subject(row) for row in owed] + [("graph", ref.kind, ref.id) for ref in touched]
     subjects += [("embeddings", "entity", ref.id) for ref in touched if ref.kind == "entity"]
     cost = _drain(platform, subjects)
+    reach("repair.drained")
     _forget_unknown(platform, owed, identity)
     proof = _prove(platform, done, owed, subjects)
     left = [_outcome(row, "left", row.reason) for row in made.rows if row.action == "leave"]

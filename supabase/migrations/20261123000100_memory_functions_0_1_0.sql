@@ -827,7 +827,7 @@ $$;
 -- given up knowingly: it stays parked, whatever repairs are made, and audits go on naming it.
 
 -- Charges failures to rows. A row is parked when its error is final or it has failed often enough; it blocks nobody.
---   {"projection", "max_attempts", "rows": [{kind, id, number, error, code?, final, revision?, version?, tokens?}, …]} -> {"failed": n, "parked": n}
+--   {"projection", "max_attempts", "rows": [{kind, id, number, error, code?, final, revision?, version?, tokens?}, …], "lease"?: {name, fence}} -> {"failed": n, "parked": n}
 --   `revision` and `version` are what the worker saw of the subject: as long as that has not changed, no later event releases the row.
 create or replace function public.memory_fail_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
@@ -835,6 +835,7 @@ declare
   p jsonb := input::jsonb;
   result jsonb;
 begin
+  perform memory.check_lease(p -> 'lease');
   with failed as (
     update memory.ledger l
     set attempts = l.attempts + 1, last_error = left(r.error, 2000), error_code = left(r.code, 100),
@@ -1298,7 +1299,7 @@ begin
         and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
     ), renewed as (
       update memory.relations n set predicate = w.predicate, deleted_at = null, revision = n.revision + 1
-      from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_relation)
+      from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_shown)
       returning n.id
     )
     select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
@@ -1901,10 +1902,6 @@ declare
   fresh memory.memories := old;
   touched jsonb := '[]';
 begin
-  if p ? 'expected_version' and old.version <> (p ->> 'expected_version')::integer then
-    perform memory.raise_error(409, 'version_conflict', 'Someone else has written this memory since: read it again, then decide.',
-      jsonb_build_object('id', old.id, 'expected', (p ->> 'expected_version')::integer, 'version', old.version));
-  end if;
   if c ? 'text' then fresh.text := c ->> 'text'; end if;
   if c ? 'metadata' then fresh.metadata := c -> 'metadata'; end if;
   if c ? 'thread' then fresh.thread := c ->> 'thread'; end if;
@@ -1914,6 +1911,12 @@ begin
   if c ? 'given' then fresh.given := nullif(c -> 'given', 'null'); end if;
   fresh.content_hash := memory.content_hash_of(fresh.text, fresh.metadata, fresh.thread, fresh.source,
     case when fresh.created_given then fresh.created_at end, fresh.expires_at, fresh.given);
+  -- The same update once more, because its answer was lost, is no conflict: it has been done, and nobody has written since.
+  if old.version <> (p ->> 'expected_version')::integer
+      and (old.version <> (p ->> 'expected_version')::integer + 1 or fresh.content_hash <> old.content_hash) then
+    perform memory.raise_error(409, 'version_conflict', 'Someone else has written this memory since: read it again, then decide.',
+      jsonb_build_object('id', old.id, 'expected', (p ->> 'expected_version')::integer, 'version', old.version));
+  end if;
   if fresh.content_hash = old.content_hash then
     return jsonb_build_object('id', old.id, 'version', old.version, 'revision', old.revision, 'outcome', 'unchanged', 'key', old.key, 'touched', touched);
   end if;
@@ -2995,7 +2998,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '67e571fbc19f69df7f21907d4ce76d2d2b36ea3e61b8a5ce9d127f5a8f97aef1') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '43d8ba46cd9671bcd3cec86c1498e5f35cce54a938fd1faf3f5bca1dfd16693b') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';

@@ -232,13 +232,14 @@ def test_processes_never_hold_one_name_under_one_number(platform: Platform, sett
 
 
 _SLEEPER = """
-import os, signal
+import signal, threading
 from memory_pipelines import MemoryClient
 from memory_pipelines.services import drains, entities
 before = entities.store
 def store(platform, batch):
     print("about to store", flush=True)
-    os.kill(os.getpid(), signal.SIGSTOP)  # frozen between its look and its write
+    # Frozen between its look and its write. Sent to this thread: of a signal to the process another takes note, and this one goes on.
+    signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     return before(platform, batch)
 entities.store = store
 with MemoryClient.from_env() as client:

@@ -18,7 +18,7 @@ from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_a
 from uuid_utils import uuid7
 
 from memory_pipelines import MemoryClient, Settings, wiring
-from memory_pipelines.domain.errors import ConfigurationError, Gone, InvalidInput, NotFound, Unavailable
+from memory_pipelines.domain.errors import ConfigurationError, Conflict, Gone, InvalidInput, NotFound, Unavailable
 from memory_pipelines.domain.models import PROJECTIONS, EntityMention, Links, MemoryInput, Ref
 from memory_pipelines.ports import RecordStore
 from memory_pipelines.services import maintenance
@@ -51,6 +51,23 @@ def answers(record: RecordStore) -> bool:
 
 
 # -- transport -----------------------------------------------------------------------------------------------------------
+
+
+def test_an_update_whose_answer_was_lost_may_be_sent_again(record: RecordStore) -> None:
+    (id_,) = saved(record, "First.")
+    change = {"text": "Second.", "passages": ("Second.",)}
+    first = record.update(id_, change, expected_version=1)
+    assert (first.outcome, first.version) == ("updated", 2)
+    again = record.update(id_, change, expected_version=1)  # as a transport does that has not heard the first one's end
+    assert (again.outcome, again.version) == ("unchanged", 2)
+    for other, expected in (({"text": "Third.", "passages": ("Third.",)}, 1), (change, 5)):
+        with pytest.raises(Conflict) as error:
+            record.update(id_, other, expected_version=expected)
+        assert error.value.code == "version_conflict"
+    record.update(id_, {"text": "Third.", "passages": ("Third.",)}, expected_version=2)
+    with pytest.raises(Conflict):
+        record.update(id_, change, expected_version=1)
+    assert record.get(id=id_).version == 3
 
 
 def test_an_error_keeps_its_code_its_detail_and_its_kind(record: RecordStore) -> None:

@@ -172,6 +172,31 @@ class RecordMachine(RuleBasedStateMachine):
         if claims and self.marker:
             self._settle_graph(*claims[-1 - back % len(claims)], max(self.marker - lower, 1))
 
+    @rule(key=st.sampled_from(KEYS), forced=st.sampled_from([None, 3]), parked=st.booleans(), at_once=st.booleans())
+    def roll_back(self, key: str, forced: int | None, parked: bool, at_once: bool) -> None:
+        """All is settled, one row is owed again and perhaps parked; then the graph is seen at, or gives, a marker from before."""
+        self.drain("graph", [Said()])
+        self.owe(key, forced, 1)
+        self.claim_one(key, "graph")
+        if parked:
+            self.fail(0)
+        if at_once:
+            self.settle_under_a_marker_that_was_given(0, 0)
+        else:
+            self.lose(1)
+        self.claim("graph", 100)
+        self.settle(1, 1, [Said()])  # that from before
+        self.drain("graph", [Said()])
+        self.owe(key, None, 1)
+        self.owe(key, forced, 1)
+
+    @rule(key=st.sampled_from(KEYS), content=CONTENTS, links=FOUND)
+    def extract_too_late(self, key: str, content: dict[str, Any], links: list[Said]) -> None:
+        """The text changes while its links are looked for."""
+        self.claim_one(key, "entities")
+        self.update(key, content, {"text"}, 1, late=False)
+        self.settle(0, 1, links)
+
     def _settle_graph(self, claim: int, rows: list[Noted], marker: int) -> None:
         settled = {noted.subject: (noted.count, _version(noted)) for noted in rows}
         body = [_row(noted) | {"revision": _state(noted)["revision"], "version": _version(noted), "marker": marker} for noted in rows]

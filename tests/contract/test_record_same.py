@@ -290,7 +290,7 @@ def test_both_give_the_same_answers_to_any_calls(pair: tuple[records.Place, reco
     run_state_machine_as_test(
         machine,
         settings=examples(
-            max_examples=15, stateful_step_count=30, deadline=None, derandomize=True, database=None,
+            max_examples=10, stateful_step_count=30, deadline=None, derandomize=True, database=None,
             suppress_health_check=list(HealthCheck), phases=(Phase.generate,),  # told whole: to shorten a story takes minutes
         ),
     )  # fmt: skip

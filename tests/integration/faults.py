@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 from pydantic import SecretStr
 
 from memory_pipelines import Settings, embedded
@@ -22,7 +23,7 @@ from memory_pipelines.embedded import Engine
 from tests import engines
 
 ROOT = Path(__file__).parents[2]
-_BEGINNING = """
+BEGINNING = """
 from memory_pipelines import MemoryClient
 from memory_pipelines.services import sync
 client = MemoryClient.from_env()
@@ -31,21 +32,39 @@ client = MemoryClient.from_env()
 
 def killed_at(settings: Settings, point: str, code: str) -> None:
     """Run Python in a process of its own, with `client` and `sync` at hand, that must die at a fail point."""
-    script = (
-        f"from memory_pipelines import MemoryClient\nfrom memory_pipelines.services import sync\nclient = MemoryClient.from_env()\n{code}\n"
-    )
-    ran = run(settings, script, MEMORY_FAILPOINT=point)
+    ran = run(settings, f"{BEGINNING}\n{code}\n", MEMORY_FAILPOINT=point)
     assert ran.returncode == -signal.SIGKILL, f"it never came to {point}: {ran.stderr}"
 
 
 def run(settings: Settings, script: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run Python in a process of its own with the same settings, and nothing else of our environment's."""
-    given = environment(settings, **variables)
-    return subprocess.run([sys.executable, "-c", script], env=given, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+    command, variables = [sys.executable, "-c", script], environment(settings, **variables)
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, check=False, cwd="/")
+
+
+@contextmanager
+def frozen_at(settings: Settings, point: str, code: str) -> Iterator[None]:
+    """Python in a process of its own, as for `killed_at`, that stands still at a fail point for as long as the block, and then goes on."""
+    variables = environment(settings, MEMORY_FAILPOINT=f"{point}:1:freeze")
+    process = subprocess.Popen([sys.executable, "-c", f"{BEGINNING}\n{code}\n"], env=variables, stderr=subprocess.PIPE, text=True, cwd="/")
+    try:
+        engines.until(lambda: process.poll() is not None or _stands_still(process.pid), f"it comes to {point}", 30)
+        assert process.poll() is None, f"it never came to {point}: {process.communicate()[1]}"
+        yield
+        process.send_signal(signal.SIGCONT)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _stands_still(pid: int) -> bool:
+    return psutil.Process(pid).status() == psutil.STATUS_STOPPED
 
 
 def environment(settings: Settings, **variables: str) -> dict[str, str]:
-    """Variables of a process that has the same settings, and nothing else of our environment's."""
+    """What a process sees that shall have the same settings, and nothing else of our environment's."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEMORY_", "OPENAI_", "SUPABASE_"))}
     changed = settings.model_dump(exclude_unset=True, exclude_none=True)
     bare = {name: value.get_secret_value() if isinstance(value, SecretStr) else value for name, value in changed.items()}

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from memory_pipelines import MemoryClient, Settings
+from memory_pipelines.domain.errors import Conflict
 from memory_pipelines.domain.models import Verdict
 from memory_pipelines.ports import GraphTransport
 from tests import engines
@@ -249,3 +250,44 @@ def test_a_repair_that_is_killed_is_finished_by_the_next(curator: Curator, point
     assert curator.predicates("Countess", "Ben") == ["knows"]
     assert curator.value("select count(*) from memory.adoptions where change = 'edit'") == 1
     assert curator.value("select count(*) from memory.ledger where owed_number is not null") == 0
+
+
+def test_merges_and_curated_entities_respect_each_other(curator: Curator) -> None:
+    curator.client.set_policy("default", "adopt")
+    ada = curator.entity("Ada Lovelace")
+    curator.write(RENAME, id=ada, name="Countess of Lovelace")
+    assert curator.repaired().clean
+    with pytest.raises(Conflict) as refused:  # what a person wrote would have no place in an alias
+        curator.client.merge_entities("Countess of Lovelace", "Ben")
+    assert refused.value.code == "entity_curated"
+    curator.client.merge_entities("Dan", "Countess of Lovelace")  # by the name that a person gave
+    curator.client.sync()
+    settled(curator)
+    assert curator.client.related("Dan").name == "Countess of Lovelace"
+    assert curator.client.related("Ada Lovelace").name == "Countess of Lovelace"
+    again(curator)
+    settled(curator)
+    assert curator.props(ada)["name"] == "Countess of Lovelace"
+    curator.client.unmerge_entity("Dan")
+    curator.client.sync()
+    settled(curator)
+    assert curator.client.related("Dan").name == "Dan"
+
+
+def test_a_relation_taken_away_while_its_ends_were_merged_stays_away_when_they_are_not(curator: Curator) -> None:
+    curator.client.set_policy("default", "adopt")
+    given = {"entities": [{"name": "Dan", "type": "person"}], "relations": [{"source": "Dan", "predicate": "knows", "target": "Ben"}]}
+    curator.client.save("Dan knows Ben well.", key="knows", **given)
+    curator.client.merge_entities("Dan", "Ada Lovelace")
+    curator.client.sync()
+    id_, source, target, _ = curator.relation("Ada Lovelace", "Ben")
+    curator.write(TAKE, id=id_, source=source, target=target)
+    assert curator.repaired().clean
+    curator.client.unmerge_entity("Dan")
+    again(curator)
+    settled(curator)
+    assert curator.predicates("Dan", "Ben") == []
+    curator.client.save("Dan knows Ben very well.", key="knows", **given)  # whoever gives it again lifts that
+    curator.client.sync()
+    settled(curator)
+    assert curator.predicates("Dan", "Ben") == ["knows"]

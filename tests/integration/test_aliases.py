@@ -113,6 +113,22 @@ def test_what_names_the_alias_meanwhile_goes_back_to_it(client: MemoryClient, se
     assert relations == [("Bob", "knows", "Dora")]
 
 
+def test_a_relation_of_an_alias_that_was_forgotten_comes_back_as_what_it_is_shown(client: MemoryClient, settings: Settings) -> None:
+    client.save("They met.", entities=person("Ada", "Ben", "Cleo"))
+    said = client.save("First.", entities=person("Ada"), relations=[knows("Ada", "Cleo")])
+    client.merge_entities("Ada", "Ben")
+    client.sync()
+    assert graph_shows(settings)[1] == [("Ben", "knows", "Cleo")]
+    client.forget(said.id)
+    client.sync()
+    assert graph_shows(settings)[1] == []
+    client.save("Again.", relations=[knows("Ada", "Cleo")])
+    client.sync()
+    assert graph_shows(settings)[1] == [("Ben", "knows", "Cleo")]
+    assert client.merge_entities("Cleo", "Ben").outcome == "merged"
+    agree(client)
+
+
 def test_chains_move_with_their_end_and_come_back_as_they_were(client: MemoryClient, settings: Settings) -> None:
     ids = {name: client.save(name, entities=person(name)).id for name in NAMES}
     client.merge_entities("Ada", "Ben")

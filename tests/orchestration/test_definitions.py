@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,10 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from assets import audit
 from assets.drains import PROJECTIONS
 from memory_pipelines.definitions import defs
+from memory_pipelines.domain.models import Finding
 from resources.configuration import AuditConfig, DeadLettersConfig, DrainConfig, HistoryConfig, RepairConfig
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +73,7 @@ def test_an_asset_says_what_it_is(name: str) -> None:
 def test_a_check_is_one_question() -> None:
     graph = defs.resolve_asset_graph()
     descriptions = {key.name: graph.get_check_spec(key).description or "" for key in graph.asset_check_keys}
-    assert len(descriptions) == 23
+    assert len(descriptions) == 24
     assert [name for name, description in descriptions.items() if not description.endswith("?")] == []
 
 
@@ -81,6 +84,18 @@ def test_what_may_be_configured_is_described(config: type[dg.Config]) -> None:
 
 def test_a_job_says_what_it_does() -> None:
     assert [job.name for job in defs.resolve_all_job_defs() if not job.name.startswith("__") and not job.description] == []
+
+
+def test_each_kind_of_finding_turns_a_check_of_its_own() -> None:
+    described = (Finding.__doc__ or "").partition("kind:")[2].partition("store:")[0]
+    kinds = [kind for kinds, _ in audit.KINDS.values() for kind in kinds]
+    assert sorted(kinds) == sorted(set(re.findall(r"`(\w+)`", described)))
+
+
+def test_what_runs_by_itself_says_when_and_why() -> None:
+    repository = defs.get_repository_def()
+    everything = [*repository.sensor_defs, *repository.schedule_defs]
+    assert [each.name for each in everything if not (each.description or "").endswith(".")] == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "assets").glob("*.py")), ids=lambda path: path.stem)

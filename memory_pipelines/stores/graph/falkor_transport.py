@@ -20,6 +20,7 @@ from memory_pipelines.ports import Layout
 _LOST = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
 # The server's own state, whatever it was asked: no memory left, a replica, a snapshot that cannot be written.
 _UNFIT = (redis.OutOfMemoryError, redis.ReadOnlyError, redis.exceptions.MasterDownError)
+_UNFIT_WORDS = ("MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN")  # the client has no class of their own for these
 
 
 class FalkorTransport:
@@ -143,7 +144,7 @@ class FalkorTransport:
             )
         if isinstance(error, _LOST):
             return Unavailable("graph_unavailable", f"The graph at {self._where} did not answer. Is it running?")
-        if isinstance(error, _UNFIT) or str(error).startswith("MISCONF"):
+        if isinstance(error, _UNFIT) or str(error).startswith(_UNFIT_WORDS):
             return Unavailable("graph_unavailable", f"The graph at {self._where} takes no writes: {str(error).splitlines()[0][:300]}")
         reason = str(error).splitlines()[0][:300] if str(error) else type(error).__name__
         return Refused("graph_error", f"The graph refused a statement: {reason}")

@@ -126,11 +126,6 @@ def memory_update_v1(tables: Tables, p: Payload) -> Any:
     """Change only the fields that are present."""
     c: Payload = p["changes"]
     old = _live(tables, uuid(p["id"]))
-    if "expected_version" in p and old.version != p["expected_version"]:
-        refuse(
-            409, "version_conflict", "Someone else has written this memory since: read it again, then decide.",
-            id=old.id, expected=p["expected_version"], version=old.version,
-        )  # fmt: skip
     changes: dict[str, Any] = {name: c[name] for name in ("text", "metadata", "thread", "source", "given") if name in c}
     if "created_at" in c:
         changes |= {"created_at": moment(c["created_at"]), "created_given": True}
@@ -139,6 +134,12 @@ def memory_update_v1(tables: Tables, p: Payload) -> Any:
     fresh = replace(old, **changes)
     created = millis(fresh.created_at) if fresh.created_given else None
     hashed = content_hash(fresh.text, fresh.metadata, fresh.thread, fresh.source, created, millis(fresh.expires_at), fresh.given)
+    expected = p.get("expected_version", old.version)
+    if old.version != expected and (old.version != expected + 1 or hashed != old.content_hash):
+        refuse(
+            409, "version_conflict", "Someone else has written this memory since: read it again, then decide.",
+            id=old.id, expected=expected, version=old.version,
+        )  # fmt: skip
     if hashed == old.content_hash:
         return _result(old, "unchanged", old.key, [])
     _keep_version(tables, old)

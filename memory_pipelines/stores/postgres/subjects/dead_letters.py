@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from memory_pipelines.domain.models import Lease
 from memory_pipelines.stores.postgres import shapes
 from memory_pipelines.stores.postgres.subjects.caller import Caller
+from memory_pipelines.stores.postgres.subjects.leases import under
 
 Letters = Sequence[tuple[str, str, str]]  # projection, kind, id
 
@@ -14,9 +16,12 @@ Letters = Sequence[tuple[str, str, str]]  # projection, kind, id
 class DeadLetters(Caller):
     """See `ports.record.DeadLetterRecords`."""
 
-    def fail(self, projection: str, rows: Sequence[Mapping[str, Any]], *, max_attempts: int) -> Mapping[str, Any]:
-        """Charge failures to rows; `{failed, parked}`."""
-        return dict(self._call("memory_fail_v1", {"projection": projection, "rows": list(rows), "max_attempts": max_attempts}))
+    def fail(
+        self, projection: str, rows: Sequence[Mapping[str, Any]], *, max_attempts: int, lease: Lease | None = None
+    ) -> Mapping[str, Any]:
+        """Charge failures to rows; `{failed, parked}`. Who has lost the `lease` charges nothing."""
+        payload = {"projection": projection, "rows": list(rows), "max_attempts": max_attempts}
+        return dict(self._call("memory_fail_v1", payload | under(lease)))
 
     def dead_letters(
         self, *, projection: str | None = None, letters: Letters | None = None, id: str | None = None, limit: int, after: int = 0,  # noqa: A002

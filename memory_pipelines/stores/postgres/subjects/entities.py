@@ -9,7 +9,7 @@ from memory_pipelines.domain.models import Entity, EntityAlias, Lease, MergeResu
 from memory_pipelines.domain.names import name_key
 from memory_pipelines.stores.postgres import shapes
 from memory_pipelines.stores.postgres.subjects.caller import Caller
-from memory_pipelines.stores.postgres.subjects.leases import presented
+from memory_pipelines.stores.postgres.subjects.leases import under
 
 
 class Entities(Caller):
@@ -27,19 +27,19 @@ class Entities(Caller):
             }
             for row in rows
         ]
-        answer = self._call("memory_store_links_v1", {"rows": body, "accept_empty": accept_empty, **_under(lease)})
+        answer = self._call("memory_store_links_v1", {"rows": body, "accept_empty": accept_empty, **under(lease)})
         return {**answer, "touched": shapes.refs(answer["touched"])}
 
     def merge_entities(self, namespace: str, source: str, target: str, *, by: str | None, lease: Lease | None = None) -> MergeResult:
         """Show one entity as another; see `memory_merge_entities_v1`."""
-        payload = {"namespace": namespace, "source": _named(source), "target": _named(target), "by": by, **_under(lease)}
+        payload = {"namespace": namespace, "source": _named(source), "target": _named(target), "by": by, **under(lease)}
         answer = self._call("memory_merge_entities_v1", payload)
         entity, alias = answer["entity"]["name"], (answer["alias"] or {}).get("name")
         return MergeResult(answer["outcome"], entity, alias, answer["memories"], shapes.refs(answer["touched"]))
 
     def unmerge_entity(self, namespace: str, name: str, *, lease: Lease | None = None) -> MergeResult:
         """Take a merge back; see `memory_unmerge_entity_v1`."""
-        answer = self._call("memory_unmerge_entity_v1", {"namespace": namespace, "name": _named(name), **_under(lease)})
+        answer = self._call("memory_unmerge_entity_v1", {"namespace": namespace, "name": _named(name), **under(lease)})
         entity = (answer["entity"] or {}).get("name")
         return MergeResult("unmerged", entity, None, answer["memories"], shapes.refs(answer["touched"]))
 
@@ -60,10 +60,6 @@ class Entities(Caller):
 
 def _named(name: str) -> dict[str, str]:
     return {"name": name, "key": name_key(name)}
-
-
-def _under(lease: Lease | None) -> dict[str, Any]:
-    return {} if lease is None else {"lease": presented(lease)}
 
 
 def _alias(row: Mapping[str, Any]) -> EntityAlias:

@@ -30,3 +30,8 @@ class Leases(Caller):
 def presented(lease: Lease) -> dict[str, Any]:
     """A lease as functions take it that check it before they store."""
     return {"name": lease.name, "fence": lease.fence}
+
+
+def under(lease: Lease | None) -> dict[str, Any]:
+    """The part of a call that presents a lease; nothing without one."""
+    return {} if lease is None else {"lease": presented(lease)}

@@ -9,7 +9,7 @@ from memory_pipelines.domain import models
 from memory_pipelines.domain.models import Claim, Lease, Owed, Ref, SyncState
 from memory_pipelines.stores.postgres import shapes
 from memory_pipelines.stores.postgres.subjects.caller import Caller
-from memory_pipelines.stores.postgres.subjects.leases import presented
+from memory_pipelines.stores.postgres.subjects.leases import under
 
 _OWED_AT_ONCE = 20_000  # ledger rows a call: each must end within seconds
 
@@ -77,6 +77,5 @@ class Sync(Caller):
 
     def maintain(self, task: str, *, limit: int, lease: Lease | None = None) -> Mapping[str, Any]:
         """One page of a maintenance task; `{done, touched}`."""
-        under = {} if lease is None else {"lease": presented(lease)}
-        answer = self._call("memory_maintain_v1", {"task": task, "limit": limit, **under})
+        answer = self._call("memory_maintain_v1", {"task": task, "limit": limit, **under(lease)})
         return {"done": answer["done"], "touched": shapes.refs(answer.get("touched", []))}

@@ -3,7 +3,7 @@
 -- given up knowingly: it stays parked, whatever repairs are made, and audits go on naming it.
 
 -- Charges failures to rows. A row is parked when its error is final or it has failed often enough; it blocks nobody.
---   {"projection", "max_attempts", "rows": [{kind, id, number, error, code?, final, revision?, version?, tokens?}, …]} -> {"failed": n, "parked": n}
+--   {"projection", "max_attempts", "rows": [{kind, id, number, error, code?, final, revision?, version?, tokens?}, …], "lease"?: {name, fence}} -> {"failed": n, "parked": n}
 --   `revision` and `version` are what the worker saw of the subject: as long as that has not changed, no later event releases the row.
 create or replace function public.memory_fail_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
@@ -11,6 +11,7 @@ declare
   p jsonb := input::jsonb;
   result jsonb;
 begin
+  perform memory.check_lease(p -> 'lease');
   with failed as (
     update memory.ledger l
     set attempts = l.attempts + 1, last_error = left(r.error, 2000), error_code = left(r.code, 100),

@@ -246,10 +246,6 @@ declare
   fresh memory.memories := old;
   touched jsonb := '[]';
 begin
-  if p ? 'expected_version' and old.version <> (p ->> 'expected_version')::integer then
-    perform memory.raise_error(409, 'version_conflict', 'Someone else has written this memory since: read it again, then decide.',
-      jsonb_build_object('id', old.id, 'expected', (p ->> 'expected_version')::integer, 'version', old.version));
-  end if;
   if c ? 'text' then fresh.text := c ->> 'text'; end if;
   if c ? 'metadata' then fresh.metadata := c -> 'metadata'; end if;
   if c ? 'thread' then fresh.thread := c ->> 'thread'; end if;
@@ -259,6 +255,12 @@ begin
   if c ? 'given' then fresh.given := nullif(c -> 'given', 'null'); end if;
   fresh.content_hash := memory.content_hash_of(fresh.text, fresh.metadata, fresh.thread, fresh.source,
     case when fresh.created_given then fresh.created_at end, fresh.expires_at, fresh.given);
+  -- The same update once more, because its answer was lost, is no conflict: it has been done, and nobody has written since.
+  if old.version <> (p ->> 'expected_version')::integer
+      and (old.version <> (p ->> 'expected_version')::integer + 1 or fresh.content_hash <> old.content_hash) then
+    perform memory.raise_error(409, 'version_conflict', 'Someone else has written this memory since: read it again, then decide.',
+      jsonb_build_object('id', old.id, 'expected', (p ->> 'expected_version')::integer, 'version', old.version));
+  end if;
   if fresh.content_hash = old.content_hash then
     return jsonb_build_object('id', old.id, 'version', old.version, 'revision', old.revision, 'outcome', 'unchanged', 'key', old.key, 'touched', touched);
   end if;
