@@ -63,7 +63,7 @@ join (
 ) p(projection, kind) on p.kind = s.kind
 """
 _GRAPH_ENTITIES = """
-select id::text, memory.graph_entity(id, namespace, name, type, revision, digest, bucket, leaf) from memory.entities
+select id::text, memory.graph_entity(id, namespace, name, type, revision, digest, bucket, leaf, aliases, summary) from memory.entities
 """
 _GRAPH_MEMORIES = """
 select m.id::text, memory.graph_memory(m.id, m.namespace, m.revision, m.created_at, m.digest, m.bucket, m.leaf),
