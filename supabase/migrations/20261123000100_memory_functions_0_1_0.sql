@@ -1298,7 +1298,7 @@ begin
         and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
     ), renewed as (
       update memory.relations n set predicate = w.predicate, deleted_at = null, revision = n.revision + 1
-      from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_relation)
+      from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_shown)
       returning n.id
     )
     select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
@@ -2994,7 +2994,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', 'b90e7697de63f347574a0e856dea824d88287d35fc6169182d4dbbc3adaa56b2') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '7b6d7ebcc7a0df464e28105edbad2951fd7a5d0079f4ce63089273da4398edd4') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';

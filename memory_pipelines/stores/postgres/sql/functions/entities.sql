@@ -177,7 +177,7 @@ begin
         and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
     ), renewed as (
       update memory.relations n set predicate = w.predicate, deleted_at = null, revision = n.revision + 1
-      from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_relation)
+      from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_shown)
       returning n.id
     )
     select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
