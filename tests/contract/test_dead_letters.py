@@ -8,10 +8,10 @@ import pytest
 
 from memory_pipelines.domain.models import EntityMention, Links, RelationMention
 from memory_pipelines.ports import RecordStore
-from tests.contract.test_record import everything, record, saved, transport  # noqa: F401  # fixtures
+from tests.contract.test_record import everything, saved
 
 
-def park(record: RecordStore, projection: str, id_: str, **fields: Any) -> None:  # noqa: F811
+def park(record: RecordStore, projection: str, id_: str, **fields: Any) -> None:
     """As a drain does: claim, and charge with what was seen."""
     claim = record.claim(projection, refs=None, limit=1000, owed_for_seconds=0)
     (row,) = [row for row in claim.rows if row.id == id_]
@@ -21,11 +21,11 @@ def park(record: RecordStore, projection: str, id_: str, **fields: Any) -> None:
     assert charged["failed"] == 1
 
 
-def letters(record: RecordStore, **asked: Any) -> list[tuple[str, str]]:  # noqa: F811
+def letters(record: RecordStore, **asked: Any) -> list[tuple[str, str]]:
     return [(row["projection"], row["id"]) for row in record.dead_letters(limit=1000, **asked)["letters"]]
 
 
-def test_a_dead_letter_says_why_when_how_often_and_at_what_cost(record: RecordStore) -> None:  # noqa: F811
+def test_a_dead_letter_says_why_when_how_often_and_at_what_cost(record: RecordStore) -> None:
     bad, _ = saved(record, "bad", "good")
     row = next(row for row in record.claim("embeddings", refs=None, limit=9, owed_for_seconds=0).rows if row.id == bad)
     charge = {
@@ -46,7 +46,7 @@ def test_a_dead_letter_says_why_when_how_often_and_at_what_cost(record: RecordSt
     assert (letter["namespace"], letter["dropped_at"]) == ("default", None)
 
 
-def test_only_a_change_of_what_failed_releases_a_row(record: RecordStore) -> None:  # noqa: F811
+def test_only_a_change_of_what_failed_releases_a_row(record: RecordStore) -> None:
     (one,) = saved(record, "a")
     park(record, "embeddings", one)
     park(record, "graph", one)
@@ -58,7 +58,7 @@ def test_only_a_change_of_what_failed_releases_a_row(record: RecordStore) -> Non
     assert [row[1] for row in everything(record, "embeddings")] == [one]
 
 
-def test_a_row_that_waits_to_be_tried_again_keeps_its_attempts_while_its_text_stays(record: RecordStore) -> None:  # noqa: F811
+def test_a_row_that_waits_to_be_tried_again_keeps_its_attempts_while_its_text_stays(record: RecordStore) -> None:
     (one,) = saved(record, "a")
     park(record, "entities", one, final=False)
     record.update(one, {"metadata": {"mood": "odd"}})
@@ -67,7 +67,7 @@ def test_a_row_that_waits_to_be_tried_again_keeps_its_attempts_while_its_text_st
     assert [row[1] for row in everything(record, "entities")] == [one]
 
 
-def test_a_repair_a_rebuild_and_a_retry_release_on_purpose(record: RecordStore) -> None:  # noqa: F811
+def test_a_repair_a_rebuild_and_a_retry_release_on_purpose(record: RecordStore) -> None:
     one, other = saved(record, "a", "b")
     for release in (
         lambda: record.owe([{"projection": "embeddings", "kind": "memory", "id": one}]),
@@ -83,7 +83,7 @@ def test_a_repair_a_rebuild_and_a_retry_release_on_purpose(record: RecordStore) 
         assert {row[1] for row in everything(record, "embeddings")} == {one, other}
 
 
-def test_a_dropped_row_stays_parked_and_audits_name_it_until_it_is_retried_by_name(record: RecordStore) -> None:  # noqa: F811
+def test_a_dropped_row_stays_parked_and_audits_name_it_until_it_is_retried_by_name(record: RecordStore) -> None:
     (one,) = saved(record, "a")
     park(record, "graph", one)
     name = ("graph", "memory", one)
@@ -98,13 +98,13 @@ def test_a_dropped_row_stays_parked_and_audits_name_it_until_it_is_retried_by_na
     assert record.dead_letters(limit=10)["letters"][0]["dropped_at"] is None
 
 
-def test_only_what_is_parked_can_be_dropped(record: RecordStore) -> None:  # noqa: F811
+def test_only_what_is_parked_can_be_dropped(record: RecordStore) -> None:
     (one,) = saved(record, "a")
     assert record.drop_dead([("graph", "memory", one)]) == 0
     assert [row[1] for row in everything(record, "graph")] == [one]
 
 
-def test_dead_letters_come_a_page_at_a_time(record: RecordStore) -> None:  # noqa: F811
+def test_dead_letters_come_a_page_at_a_time(record: RecordStore) -> None:
     ids = saved(record, *"abcde")
     for id_ in ids:
         park(record, "embeddings", id_)
@@ -118,7 +118,7 @@ def test_dead_letters_come_a_page_at_a_time(record: RecordStore) -> None:  # noq
     assert letters(record, projection="graph") == []
 
 
-def test_an_entry_is_parked_once_however_often_it_comes(record: RecordStore) -> None:  # noqa: F811
+def test_an_entry_is_parked_once_however_often_it_comes(record: RecordStore) -> None:
     event = {"entry": "1-1", "payload": '{"v": "9"}', "problem": "unknown"}
     assert record.park_events("graph", [event]) == 1
     assert record.park_events("graph", [event, event | {"payload": "{}"}]) == 1, "a stream that starts over counts anew"
@@ -135,7 +135,7 @@ GIVEN = Links((EntityMention("Ada", "person"), EntityMention("Porto", "place")),
 
 
 @pytest.mark.parametrize("way", ["nothing changed", "its metadata changed", "its text changed", "accepted", "accepted for this one"])
-def test_an_extraction_that_finds_nothing_where_the_same_text_gave_links(record: RecordStore, way: str) -> None:  # noqa: F811
+def test_an_extraction_that_finds_nothing_where_the_same_text_gave_links(record: RecordStore, way: str) -> None:
     (one,) = saved(record, "Ada lives in Porto.")
     ((_, _, number),) = everything(record, "entities")
     assert record.store_links([{"id": one, "number": number, "version": 1, "links": GIVEN}])["emptied"] == []

@@ -1,7 +1,7 @@
 """Leases against their port: one holder at a time, numbers that rise, and late writers that are refused.
 
-To add a record, add its name to `RECORDS` and a branch to the fixture `record`: the same assertions must hold for it. What needs
-processes of its own runs where a record is shared between processes.
+To add a record, see `tests/records.py`: the same assertions must hold for it. What needs processes of its own runs where a record is
+shared between processes.
 """
 
 from __future__ import annotations
@@ -10,38 +10,19 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from functools import partial
 
 import pytest
 from uuid_utils import uuid7
 
-from memory_pipelines import MemoryClient, Settings, wiring
+from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.domain.errors import Conflict
 from memory_pipelines.domain.models import EntityMention, Lease, Links, MemoryInput, Ref
 from memory_pipelines.ports import RecordStore
 from memory_pipelines.services import leases
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
-from memory_pipelines.stores.postgres.rpc_transport import RpcTransport
-from memory_pipelines.stores.postgres.store import PostgresRecord
-from tests import engines
+from tests import engines, records
 from tests.integration import faults
-
-RECORDS = ["psycopg", "rest"]
-
-
-@pytest.fixture(params=RECORDS)
-def record(request: pytest.FixtureRequest, platform: Platform, settings: Settings) -> Iterator[RecordStore]:
-    """An empty record of each kind."""
-    assert platform.record.namespaces() == []
-    if request.param == "rest":
-        server = request.getfixturevalue("supabase")
-        store = PostgresRecord(RpcTransport(server.url, server.secret_key))
-    else:
-        store = PostgresRecord(PsycopgTransport(wiring.database_url(settings)))
-    yield store
-    store.close()
 
 
 def taken(record: RecordStore, name: str, holder: str, seconds: float = 30.0) -> Lease | None:
@@ -173,6 +154,7 @@ def test_a_merge_that_comes_late_is_refused(record: RecordStore) -> None:
     assert len(record.aliases("default", limit=10)) == 1
 
 
+@records.ON_SERVERS
 def test_a_store_under_way_and_a_takeover_are_one_after_the_other(record: RecordStore, settings: Settings) -> None:
     """Whoever has looked at the number keeps it from rising until it commits; renewing goes on meanwhile."""
     held = record.acquire_lease("x", "one", lease_seconds=0.000001)

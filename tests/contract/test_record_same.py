@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 
 from memory_pipelines.domain.errors import MemoryPipelinesError
-from memory_pipelines.domain.models import PROJECTIONS, EntityMention, Links, MemoryInput, Ref, RelationMention, as_json
+from memory_pipelines.domain.models import PROJECTIONS, EntityMention, Lease, Links, MemoryInput, Ref, RelationMention, as_json
 from memory_pipelines.ports import RecordStore
 from tests import records
 
@@ -54,7 +54,7 @@ FILTERS = st.fixed_dictionaries({"namespace": st.sampled_from((*SPACES, "none"))
 _ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _TIME = re.compile(r"20[2-9]\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d")
 _GIVEN_BEFORE = 1_600_000_000_000  # ms: what a test gives is older
-_OWN = {"dh", "dl", "number", "claim", "issued"}  # each store's own
+_OWN = {"fence", "until", "dh", "dl", "number", "claim", "issued"}  # each store's own
 
 
 class Pair(RuleBasedStateMachine):
@@ -73,6 +73,7 @@ class Pair(RuleBasedStateMachine):
         self.postgres.wipe()
         self.noted: list[tuple[str, tuple[Any, Any]]] = []
         self.marker = 0
+        self.leases: list[dict[RecordStore, Lease]] = []
         for store in self.stores:
             store.generation("toy", 3)
 
@@ -114,6 +115,72 @@ class Pair(RuleBasedStateMachine):
     def maintain(self, task: str) -> None:
         self.same(lambda store: store.maintain(task, limit=100))
 
+    # -- entities that are one -----------------------------------------------------------------------------------------
+
+    @rule(space=st.sampled_from((*SPACES, "none")), source=st.sampled_from((*NAMES, "Zoë")), into=st.sampled_from(NAMES))
+    def merge(self, space: str, source: str, into: str) -> None:
+        self.same(lambda store: store.merge_entities(space, source, into, by="mara"))
+
+    @rule(space=st.sampled_from((*SPACES, "none")), name=st.sampled_from((*NAMES, "Zoë")))
+    def unmerge(self, space: str, name: str) -> None:
+        self.same(lambda store: store.unmerge_entity(space, name))
+
+    @rule(space=st.sampled_from((*SPACES, "none")), name=st.sampled_from(NAMES), limit=st.sampled_from([1, 10]))
+    def read_entity(self, space: str, name: str, limit: int) -> None:
+        self.same(lambda store: store.entity(space, name, limit=10))
+        (mine, _) = self.same(lambda store: store.aliases(space, limit=limit))
+        if isinstance(mine, tuple) and len(mine) == limit:
+            rows = dict(zip(self.stores, (store.aliases(space, limit=limit) for store in self.stores), strict=True))
+            self.same(lambda store: store.aliases(space, limit=10, after=(rows[store][-1].merged_at.isoformat(), rows[store][-1].id)))
+
+    # -- leases --------------------------------------------------------------------------------------------------------
+
+    @rule(holder=st.sampled_from("ab"), seconds=st.sampled_from([30, 0.000001]), renew=st.booleans(), release=st.booleans())
+    def lease(self, holder: str, seconds: float, renew: bool, release: bool) -> None:
+        both = self.same(lambda store: store.acquire_lease("x", holder, lease_seconds=seconds))
+        if isinstance(both[0], Lease):
+            self.leases.append(dict(zip(self.stores, both, strict=True)))
+        for held in self.leases[-2:]:
+            if renew:
+                self.same(lambda store: store.renew_lease(held[store], lease_seconds=seconds))  # noqa: B023  # called at once
+            self.same(lambda store: store.maintain("fold", limit=1, lease=held[store]))  # noqa: B023  # called at once
+            if release:
+                self.same(lambda store: store.release_lease(held[store]))  # noqa: B023  # called at once
+
+    # -- dead letters --------------------------------------------------------------------------------------------------
+
+    @rule(named=st.lists(st.sampled_from(IDS), max_size=2, unique=True), projection=st.sampled_from(PROJECTIONS), accept=st.booleans())
+    def retry(self, named: list[str], projection: str, accept: bool) -> None:
+        letters = [(projection, "memory", id_) for id_ in named]
+        if letters:
+            self.same(lambda store: store.retry_dead(letters=letters, limit=1000, accept_empty=accept))
+        else:
+            self.same(lambda store: store.retry_dead(projection=projection, limit=1000, accept_empty=accept))
+
+    @rule(projection=st.sampled_from(PROJECTIONS), ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=2))
+    def give_up(self, projection: str, ids: list[str]) -> None:
+        self.same(lambda store: store.drop_dead([(projection, "memory", id_) for id_ in ids]))
+
+    @rule(projection=st.sampled_from(PROJECTIONS), id_=st.sampled_from((*IDS, "no uuid")))
+    def read_letters(self, projection: str, id_: str) -> None:
+        self.same(lambda store: store.dead_letters(limit=1000)["letters"], ordered=False)
+        self.same(lambda store: store.dead_letters(projection=projection, limit=1000)["letters"], ordered=False)
+        self.same(lambda store: store.dead_letters(id=id_, limit=1000)["letters"], ordered=False)
+
+    @rule(
+        projection=st.sampled_from(PROJECTIONS),
+        entries=st.lists(st.sampled_from(["1-1", "1-2"]), min_size=1, max_size=3),
+        drop=st.booleans(),
+    )
+    def strange_entries(self, projection: str, entries: list[str], drop: bool) -> None:
+        self.same(lambda store: store.park_events(projection, [{"entry": e, "payload": "{}", "problem": "odd"} for e in entries]))
+        pages = self.same(lambda store: [{**row, "id": 0} for row in store.dead_events(limit=1000)["events"]])
+        assert pages[0]
+        if drop:
+            self.same(
+                lambda store: store.drop_events([row["id"] for row in store.dead_events(projection=projection, limit=1000)["events"]])
+            )
+
     # -- the ledger --------------------------------------------------------------------------------------------------
 
     @rule(projection=st.sampled_from(PROJECTIONS), ids=st.none() | st.lists(st.sampled_from((*IDS, "no uuid")), max_size=2))
@@ -142,13 +209,13 @@ class Pair(RuleBasedStateMachine):
         else:
             self.same(lambda store: _embed(store, claims[store].rows))
 
-    @rule(back=st.integers(0, 3), final=st.booleans())
-    def fail(self, back: int, final: bool) -> None:
+    @rule(back=st.integers(0, 3), final=st.booleans(), charge=st.sampled_from([{}, {"code": "odd", "tokens": 5}]))
+    def fail(self, back: int, final: bool, charge: dict[str, Any]) -> None:
         if self.noted:
             projection, both = self.noted[-1 - back % len(self.noted)]
             claims = dict(zip(self.stores, both, strict=True))
             self.same(lambda store: store.fail(
-                projection, [_row(row) | {"error": "odd", "final": final} for row in claims[store].rows], max_attempts=1
+                projection, [_charged(row) | {"final": final, **charge} for row in claims[store].rows], max_attempts=1
             ))  # fmt: skip
 
     @rule(rows=st.lists(st.fixed_dictionaries(
@@ -232,6 +299,14 @@ def _row(row: Any) -> dict[str, Any]:
     return {"kind": row.kind, "id": row.id, "number": row.number, "version": _state(row)["version"]}
 
 
+def _charged(row: Any) -> dict[str, Any]:
+    return _row(row) | {"revision": _state(row).get("revision"), "error": "odd"}
+
+
+def _charged(row: Any) -> dict[str, Any]:
+    return _row(row) | {"revision": _state(row).get("revision"), "error": "odd"}
+
+
 def _names(store: RecordStore) -> dict[str, str]:
     """What to call the ids that a store has made itself; a dead subject has none, whoever it was."""
     names = {}
@@ -263,7 +338,7 @@ def _plain(answer: Any, names: dict[str, str]) -> Any:
                 shown[name] = "a time" if item > _GIVEN_BEFORE else item
             elif name == "rows":  # owed at the same moment by one call, entities come in the order of their ids
                 shown[name] = sorted((_plain(row, names) for row in item), key=_order)
-            elif name in ("touched", "done") and isinstance(item, list):
+            elif name in ("touched", "done", "memories", "ids") and isinstance(item, list):
                 shown[name] = sorted((_plain(ref, names) for ref in item), key=_order)
             elif name == "mentions" and isinstance(item, str):
                 shown[name] = sorted(_plain(part.split(" ")[0], names) for part in item.split(";"))

@@ -14,10 +14,21 @@ from typing import Any
 
 from memory_pipelines.domain.errors import ConfigurationError, InvalidInput
 from memory_pipelines.ports import Vectors
-from memory_pipelines.stores.memory.functions import audit, embeddings, entities, memories, search, status, sync
+from memory_pipelines.stores.memory.functions import (
+    aliases,
+    audit,
+    dead_letters,
+    embeddings,
+    entities,
+    leases,
+    memories,
+    search,
+    status,
+    sync,
+)
 from memory_pipelines.stores.memory.tables import held
 
-_SUBJECTS = (memories, entities, sync, embeddings, search, audit, status)
+_SUBJECTS = (memories, entities, aliases, leases, sync, dead_letters, embeddings, search, audit, status)
 _NAME = re.compile(r"memory_\w+_v[0-9]+")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 

@@ -111,7 +111,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """That a memory mentions an entity or states a relation (`subject`), and who says so."""
+    """That a memory mentions an entity or states a relation (`subject`), who says so, and as what else it is shown, if it is."""
 
     memory: str
     subject: str
@@ -119,6 +119,27 @@ class Link:
     extracted: bool
     version: int
     valid_from: datetime
+    shown: str | None = None
+
+    @property
+    def shows(self) -> str:
+        """What it supports: the subject, or what that was merged into."""
+        return self.shown or self.subject
+
+
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """An entity that was merged into another (`parent`), and what it is shown as: the end of the chain of parents."""
+
+    id: str
+    namespace: str
+    parent: str
+    entity: str
+    name: str | None
+    type: str | None
+    name_key: str | None
+    merged_at: datetime
+    merged_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +161,12 @@ class Debt:
     parked_at: datetime | None = None
     forced: int | None = None
     hint: dict[str, Any] | None = None
+    first_failed_at: datetime | None = None
+    last_failed_at: datetime | None = None
+    error_code: str | None = None
+    tokens_spent: int = 0
+    failed_seen: int | None = None
+    dropped_at: datetime | None = None
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -148,8 +175,21 @@ class Debt:
 
 
 @dataclass(frozen=True, slots=True)
+class DeadEvent:
+    """An entry of the stream that could not be read."""
+
+    id: int
+    projection: str
+    entry: str
+    payload: str
+    problem: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """Who drains a projection, until when."""
+    """Who holds a name, until when, under which number."""
 
     holder: str | None
     lease_until: datetime | None
+    fence: int

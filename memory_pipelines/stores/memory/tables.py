@@ -15,7 +15,20 @@ from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 from uuid import uuid4
 
-from memory_pipelines.stores.memory.rows import Debt, Embedding, Entity, Generation, Heartbeat, Link, Memory, Passage, Relation, Version
+from memory_pipelines.stores.memory.rows import (
+    Alias,
+    DeadEvent,
+    Debt,
+    Embedding,
+    Entity,
+    Generation,
+    Heartbeat,
+    Link,
+    Memory,
+    Passage,
+    Relation,
+    Version,
+)
 
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
@@ -109,6 +122,8 @@ class Tables:
     pepper: bytes = field(default_factory=lambda: uuid4().bytes + uuid4().bytes)
     owings: Sequence = field(default_factory=Sequence)
     claims: Sequence = field(default_factory=Sequence)
+    fences: Sequence = field(default_factory=Sequence)
+    dead_event_ids: Sequence = field(default_factory=Sequence)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the transaction began."""
 
@@ -130,9 +145,14 @@ class Tables:
             journal, of=lambda row: (row.kind, row.id), namespace=lambda row: (row.kind, row.namespace, row.generation)
         )
         self.entities = Table[str, Entity](journal, name_hash=lambda row: row.name_hash)
+        self.aliases = Table[str, Alias](journal, entity=lambda row: row.entity, parent=lambda row: row.parent)
         self.relations = Table[str, Relation](journal, name_hash=lambda row: row.name_hash)
-        self.mentions = Table[tuple[str, str], Link](journal, memory=lambda row: row.memory, subject=lambda row: row.subject)
-        self.statements = Table[tuple[str, str], Link](journal, memory=lambda row: row.memory, subject=lambda row: row.subject)
+        self.mentions = Table[tuple[str, str], Link](
+            journal, memory=lambda row: row.memory, subject=lambda row: row.subject, shows=lambda row: row.shows
+        )
+        self.statements = Table[tuple[str, str], Link](
+            journal, memory=lambda row: row.memory, subject=lambda row: row.subject, shows=lambda row: row.shows
+        )
         self.ledger = Table[tuple[str, str, str], Debt](
             journal,
             owed=lambda row: row.projection if row.owed_number is not None else None,
@@ -140,6 +160,7 @@ class Tables:
         )
         self.graph_state = Table[str, int](journal)
         self.graph_batches = Table[int, int](journal)
+        self.dead_events = Table[int, DeadEvent](journal, once=lambda row: (row.projection, row.entry, row.payload))
         self.heartbeats = Table[str, Heartbeat](journal)
         self.verdicts = Table[int, dict[str, Any]](journal)
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from memory_pipelines.stores.memory.functions.alias_names import shown_mentions
 from memory_pipelines.stores.memory.functions.audit_embeddings import memory_audit_embeddings_v1
 from memory_pipelines.stores.memory.functions.base import Payload, as_uuid, cell, clock, iso, seconds_since
 from memory_pipelines.stores.memory.functions.states import digest, graph_props
@@ -45,7 +46,8 @@ def _live(tables: Tables, kind: str) -> Iterator[tuple[str, Memory | Entity | Re
         case "relation":
             yield from ((relation.source, relation) for relation in tables.relations if relation.deleted_at is None)
         case "mention":
-            yield from ((link.memory, link) for link in tables.mentions if tables.memories[link.memory].deleted_at is None)
+            live = (row.id for row in tables.memories if row.deleted_at is None)
+            yield from ((id_, link) for id_ in live for link in shown_mentions(tables, id_))
 
 
 def memory_audit_expected_v1(tables: Tables, p: Payload) -> Any:
@@ -58,7 +60,7 @@ def memory_audit_expected_v1(tables: Tables, p: Payload) -> Any:
     for place, row in _live(tables, kind):
         at = cell(place)
         if at in cells if "cells" in p else p["buckets"][0] <= at[0] < p["buckets"][1]:
-            chosen.append(_mention(tables, row.memory, row.subject) if isinstance(row, Link) else _node(tables, kind, row))
+            chosen.append(_mention(tables, row.memory, row.shows) if isinstance(row, Link) else _node(tables, kind, row))
     return chosen
 
 
@@ -83,7 +85,7 @@ def _node(tables: Tables, kind: str, row: Memory | Entity | Relation) -> Payload
 
 def _mention(tables: Tables, memory: str, entity: str) -> Payload:
     """A mention, by whose ends it is known; its memory owes it."""
-    row, link = tables.memories[memory], tables.mentions.get((memory, entity))
+    row, link = tables.memories[memory], next((link for link in shown_mentions(tables, memory) if link.shows == entity), None)
     live = row.deleted_at is None and link is not None
     high, low = digest(link) if link is not None else (None, None)
     props = None if row.deleted_at is not None else {"dh": high, "dl": low}
@@ -105,7 +107,7 @@ def memory_audit_ledger_v1(tables: Tables, p: Payload) -> Any:
     owed = [debt for debt in tables.ledger if debt.owed_number is not None and debt.owed_since is not None]
     late = [debt for debt in owed if debt.parked_at is not None or (debt.owed_since or since) < since]
     findings = [
-        _finding("parked" if debt.parked_at is not None else "owed_too_long", debt.projection, debt.kind, debt.id) | {
+        _finding(_late(debt), debt.projection, debt.kind, debt.id) | {
             "expected": {"projection": debt.projection, "owed": False},
             "actual": {
                 "projection": debt.projection, "owed_since": iso(debt.owed_since), "attempts": debt.attempts, "error": debt.last_error,
@@ -120,6 +122,12 @@ def memory_audit_ledger_v1(tables: Tables, p: Payload) -> Any:
     ]  # fmt: skip
     findings += [_finding("unledgered", *key) | {"expected": {"projection": key[0]}, "actual": None} for key in unknown[:_MOST]]
     return {"pending": len(owed) - len(late), "findings": findings}
+
+
+def _late(debt: Debt) -> str:
+    if debt.parked_at is None:
+        return "owed_too_long"
+    return "parked" if debt.dropped_at is None else "given_up"
 
 
 def _finding(finding: str, projection: str, kind: str, id_: str) -> Payload:

@@ -101,12 +101,27 @@ def halves(*parts: Any) -> tuple[int, int]:
 
 
 def owe(tables: Tables, projection: str, kind: str, ids: Iterable[str]) -> None:
-    """Owe subjects under new numbers; what is owed already keeps the time since when, what was parked is released."""
+    """Owe subjects under new numbers; what is owed already keeps the time since when. A row that has failed, parked or not, starts
+    anew if what it failed on has changed; else it keeps its attempts, and stays parked."""
     for id_ in sorted(set(ids)):
         old = tables.ledger.get((projection, kind, id_)) or Debt(projection, kind, id_)
         since = old.owed_since or clock()
-        fresh = replace(old, owed_number=tables.owings.next(), owed_since=since, attempts=0, retry_at=None, last_error=None, parked_at=None)
+        fresh = replace(old, owed_number=tables.owings.next(), owed_since=since)
+        if not (old.attempts > 0 and _unchanged_since_it_failed(tables, old)):
+            fresh = replace(fresh, attempts=0, retry_at=None, last_error=None, parked_at=None)
         tables.ledger.put(fresh.key, fresh)
+
+
+def _unchanged_since_it_failed(tables: Tables, debt: Debt) -> bool:
+    """Whether a subject is still what its row was charged for: the same revision for the graph, the same version for others."""
+    id_, seen = as_uuid(debt.id), None
+    if debt.kind == "memory" and (memory := tables.memories.get(id_)) is not None:
+        seen = memory.revision if debt.projection == "graph" else memory.version
+    elif debt.kind == "entity" and (entity := tables.entities.get(id_)) is not None:
+        seen = entity.revision
+    elif debt.kind == "relation" and (relation := tables.relations.get(id_)) is not None:
+        seen = relation.revision
+    return seen == debt.failed_seen
 
 
 def settled(debt: Debt, *, revision: int, version: int, **facts: Any) -> Debt:

@@ -240,7 +240,12 @@ def _content_changed(tables: Tables, row: Memory, passages: list[str], *, same_t
             debt = tables.ledger.get((projection, "memory", row.id))
             if debt is None:
                 continue
+            # The text is what they hang on: where it failed, or gave what it gave, it would again.
+            if debt.attempts > 0 and debt.failed_seen == row.version - 1:
+                debt = tables.ledger.put(debt.key, replace(debt, failed_seen=row.version))
             if debt.owed_number is not None:
+                if projection == "entities" and debt.settled_version == row.version - 1:
+                    tables.ledger.put(debt.key, replace(debt, settled_version=row.version))
                 owe(tables, projection, "memory", [row.id])
                 continue
             tables.ledger.put(debt.key, replace(debt, settled_version=row.version))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from memory_pipelines.stores.memory.functions.alias_names import shown_mentions
 from memory_pipelines.stores.memory.functions.base import Payload, as_uuid, cell, halves, millis
 from memory_pipelines.stores.memory.rows import Debt, Entity, Link, Memory, Relation
 from memory_pipelines.stores.memory.tables import Tables
@@ -19,7 +20,7 @@ def digest(row: Memory | Entity | Relation | Link) -> tuple[int, int]:
         case Relation():
             return halves(row.id, row.source, row.target, row.revision, row.predicate, row.namespace)
         case Link():
-            return halves(row.memory, row.subject)
+            return halves(row.memory, row.shows)
 
 
 def graph_props(row: Memory | Entity | Relation) -> Payload | None:
@@ -59,8 +60,8 @@ def present_state(tables: Tables, debt: Debt) -> Payload | None:
 
 def _in_graph(tables: Tables, kind: str, id_: str | None) -> Payload | None:
     if kind == "memory" and (memory := tables.memories.get(id_)) is not None:
-        mentions = sorted(tables.mentions.having("memory", memory.id), key=lambda link: link.subject)
-        said = ";".join(f"{link.subject} {high} {low}" for link in mentions for high, low in [digest(link)])
+        mentions = shown_mentions(tables, memory.id)
+        said = ";".join(f"{link.shows} {high} {low}" for link in mentions for high, low in [digest(link)])
         return _numbers(memory, memory.version) | {"props": graph_props(memory), "mentions": said}
     if kind == "entity" and (entity := tables.entities.get(id_)) is not None:
         return _numbers(entity, entity.revision) | {"props": graph_props(entity)}

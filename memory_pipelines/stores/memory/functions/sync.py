@@ -1,4 +1,5 @@
-"""The ledger's protocol: begin, claim, settle, fail, owe again. What a claim shows of its subjects is in `states.py`."""
+"""The ledger's protocol: begin, claim, settle, owe again. Failures are charged in `dead_letters.py`; what a claim shows of its subjects
+is in `states.py`."""
 
 from __future__ import annotations
 
@@ -8,30 +9,26 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+from memory_pipelines.stores.memory.functions import leases
 from memory_pipelines.stores.memory.functions.base import Payload, clock, refuse, seconds_since, settled, strings, uuid
 from memory_pipelines.stores.memory.functions.states import present_state
-from memory_pipelines.stores.memory.rows import Debt, Heartbeat
+from memory_pipelines.stores.memory.rows import Debt
 from memory_pipelines.stores.memory.tables import Tables
 
-_ERROR_CHARS = 2000
-_LONGEST_PAUSE_SECONDS = 300
 _MARKERS_KEPT = 10_000
 
 
 def memory_begin_drain_v1(tables: Tables, p: Payload) -> Any:
-    """Take the projection for a drain unless another one's heartbeat is fresh."""
-    beat = tables.heartbeats.get(p["projection"])
-    if beat is not None and beat.holder not in (None, p["holder"]) and beat.lease_until is not None and beat.lease_until >= clock():
-        return False
-    tables.heartbeats.put(p["projection"], _beat(p))
-    return True
+    """Take the projection for a drain unless another one's heartbeat is fresh: its fencing number, or 0."""
+    granted = leases.grant(tables, p["projection"], p["holder"], p["lease_seconds"])
+    return 0 if granted is None else granted.fence
 
 
 def memory_end_drain_v1(tables: Tables, p: Payload) -> Any:
     """Give the projection back."""
     beat = tables.heartbeats.get(p["projection"])
     if beat is not None and beat.holder == p["holder"]:
-        tables.heartbeats.put(p["projection"], Heartbeat(None, None))
+        tables.heartbeats.put(p["projection"], replace(beat, holder=None, lease_until=None))
     return True
 
 
@@ -40,7 +37,7 @@ def memory_claim_v1(tables: Tables, p: Payload) -> Any:
     projection, limit = p["projection"], p["limit"]
     beat = tables.heartbeats.get(projection)
     if p.get("holder") is not None and beat is not None and beat.holder == p["holder"]:
-        tables.heartbeats.put(projection, _beat(p))
+        tables.heartbeats.put(projection, replace(beat, lease_until=clock() + timedelta(seconds=p["lease_seconds"])))
     noted: dict[tuple[str, str, str], Debt] = {}
     kinds: dict[str, list[str]] = {}
     for kind, id_ in p["refs"] or ():
@@ -119,23 +116,6 @@ def _owe_settled_above(tables: Tables, marker: int, limit: int | None = None) ->
     return len(lost)
 
 
-def memory_fail_v1(tables: Tables, p: Payload) -> Any:
-    """Charge failures to rows. A row is parked when its error is final or it has failed often enough; it blocks nobody."""
-    failed = parked = 0
-    for row in p["rows"]:
-        debt = tables.ledger.get((p["projection"], row["kind"], row["id"]))
-        if debt is None or debt.owed_number is None or debt.owed_number != row["number"]:
-            continue
-        park = bool(row.get("final")) or debt.attempts + 1 >= p["max_attempts"]
-        pause = timedelta(seconds=min(2**debt.attempts, _LONGEST_PAUSE_SECONDS))
-        tables.ledger.put(debt.key, replace(
-            debt, attempts=debt.attempts + 1, last_error=row["error"][:_ERROR_CHARS], retry_at=clock() + pause,
-            parked_at=clock() if park else None,
-        ))  # fmt: skip
-        failed, parked = failed + 1, parked + park
-    return {"failed": failed, "parked": parked}
-
-
 def memory_owe_lost_v1(tables: Tables, p: Payload) -> Any:
     """Owe again what was settled above a marker that the graph was seen at, a page at a time."""
     highest = settled_marker(tables)
@@ -184,8 +164,8 @@ def _shard(id_: str, shards: int) -> int:
 def memory_owed_links_v1(tables: Tables, p: Payload) -> Any:
     """What some memories mention and state that the graph does not show yet, whoever owes it."""
     ids = [uuid(i) for i in strings(p["ids"])]
-    links = {("entity", link.subject) for id_ in ids for link in tables.mentions.having("memory", id_)}
-    links |= {("relation", link.subject) for id_ in ids for link in tables.statements.having("memory", id_)}
+    links = {("entity", link.shows) for id_ in ids for link in tables.mentions.having("memory", id_)}
+    links |= {("relation", link.shows) for id_ in ids for link in tables.statements.having("memory", id_)}
     debts = (tables.ledger.get(("graph", kind, subject)) for kind, subject in sorted(links))
     return [[debt.kind, debt.id] for debt in debts if debt is not None and debt.owed_number is not None]
 
@@ -207,7 +187,3 @@ def memory_sync_state_v1(tables: Tables, p: Payload) -> Any:
     return {
         "id": row.id, "version": row.version, "revision": row.revision, "forgotten": row.deleted_at is not None, "projections": projections
     }  # fmt: skip
-
-
-def _beat(p: Payload) -> Heartbeat:
-    return Heartbeat(p["holder"], clock() + timedelta(seconds=p["lease_seconds"]))
