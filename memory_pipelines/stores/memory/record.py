@@ -17,6 +17,7 @@ from memory_pipelines.ports import Vectors
 from memory_pipelines.stores.memory.functions import (
     aliases,
     audit,
+    audit_rounds,
     dead_letters,
     embeddings,
     entities,
@@ -28,7 +29,7 @@ from memory_pipelines.stores.memory.functions import (
 )
 from memory_pipelines.stores.memory.tables import held
 
-_SUBJECTS = (memories, entities, aliases, leases, sync, dead_letters, embeddings, search, audit, status)
+_SUBJECTS = (memories, entities, aliases, leases, sync, dead_letters, embeddings, search, audit, audit_rounds, status)
 _NAME = re.compile(r"memory_\w+_v[0-9]+")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 

@@ -5,9 +5,13 @@ A generated column (digest, bucket, leaf) is computed where it is shown (`functi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ class Entity:
     name_hash: bytes
     revision: int = 1
     deleted_at: datetime | None = None
+    created_at: datetime = field(default_factory=_now)
+    updated_at: datetime = field(default_factory=_now, init=False)  # so that `replace` stamps it anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,8 @@ class Relation:
     name_hash: bytes
     revision: int = 1
     deleted_at: datetime | None = None
+    created_at: datetime = field(default_factory=_now)
+    updated_at: datetime = field(default_factory=_now, init=False)  # so that `replace` stamps it anew
 
 
 @dataclass(frozen=True, slots=True)

@@ -124,6 +124,7 @@ class Tables:
     claims: Sequence = field(default_factory=Sequence)
     fences: Sequence = field(default_factory=Sequence)
     dead_event_ids: Sequence = field(default_factory=Sequence)
+    round_numbers: Sequence = field(default_factory=Sequence)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the transaction began."""
 
@@ -163,6 +164,7 @@ class Tables:
         self.dead_events = Table[int, DeadEvent](journal, once=lambda row: (row.projection, row.entry, row.payload))
         self.heartbeats = Table[str, Heartbeat](journal)
         self.verdicts = Table[int, dict[str, Any]](journal)
+        self.audit_rounds = Table[str, dict[str, Any]](journal)
 
     @contextmanager
     def transaction(self) -> Iterator[Tables]:
