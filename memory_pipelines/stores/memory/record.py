@@ -21,6 +21,7 @@ from memory_pipelines.stores.memory.functions import (
     dead_letters,
     embeddings,
     entities,
+    explain,
     leases,
     memories,
     repair,
@@ -30,7 +31,7 @@ from memory_pipelines.stores.memory.functions import (
 )
 from memory_pipelines.stores.memory.tables import held
 
-_SUBJECTS = (memories, entities, aliases, leases, sync, dead_letters, embeddings, search, audit, audit_rounds, repair, status)
+_SUBJECTS = (memories, entities, aliases, leases, sync, dead_letters, embeddings, search, audit, audit_rounds, repair, explain, status)
 _NAME = re.compile(r"memory_\w+_v[0-9]+")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 

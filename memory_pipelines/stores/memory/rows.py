@@ -183,6 +183,20 @@ class Debt:
 
 
 @dataclass(frozen=True, slots=True)
+class Attempt:
+    """What became of a row that failed: that it did, or was parked, or settled at last."""
+
+    projection: str
+    kind: str
+    id: str
+    n: int
+    at: datetime
+    outcome: str
+    attempt: int
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class DeadEvent:
     """An entry of the stream that could not be read."""
 
