@@ -17,18 +17,21 @@ from memory_pipelines.ports import Vectors
 from memory_pipelines.stores.memory.functions import (
     aliases,
     audit,
+    audit_rounds,
     dead_letters,
     embeddings,
     entities,
+    explain,
     leases,
     memories,
+    repair,
     search,
     status,
     sync,
 )
 from memory_pipelines.stores.memory.tables import held
 
-_SUBJECTS = (memories, entities, aliases, leases, sync, dead_letters, embeddings, search, audit, status)
+_SUBJECTS = (memories, entities, aliases, leases, sync, dead_letters, embeddings, search, audit, audit_rounds, repair, explain, status)
 _NAME = re.compile(r"memory_\w+_v[0-9]+")
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -36,7 +39,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: function for subject in _SUBJECTS for name, function in vars(subject).items() if _NAME.fullmatch(name)
 }
 
-WITHOUT: dict[str, str] = {}
+WITHOUT: dict[str, str] = {
+    "memory_adopt_v1": "it keeps what a person curates in the graph, and this record ends with its process",
+}
 """Functions of the SQL that have no twin, each with the reason as a clause: "it …"."""
 
 

@@ -5,9 +5,13 @@ A generated column (digest, bucket, leaf) is computed where it is shown (`functi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,8 @@ class Entity:
     name_hash: bytes
     revision: int = 1
     deleted_at: datetime | None = None
+    created_at: datetime = field(default_factory=_now)
+    updated_at: datetime = field(default_factory=_now, init=False)  # so that `replace` stamps it anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +113,8 @@ class Relation:
     name_hash: bytes
     revision: int = 1
     deleted_at: datetime | None = None
+    created_at: datetime = field(default_factory=_now)
+    updated_at: datetime = field(default_factory=_now, init=False)  # so that `replace` stamps it anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +180,20 @@ class Debt:
     def key(self) -> tuple[str, str, str]:
         """What it is found by."""
         return (self.projection, self.kind, self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What became of a row that failed: that it did, or was parked, or settled at last."""
+
+    projection: str
+    kind: str
+    id: str
+    n: int
+    at: datetime
+    outcome: str
+    attempt: int
+    error: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from uuid import uuid4
 
 from memory_pipelines.stores.memory.rows import (
     Alias,
+    Attempt,
     DeadEvent,
     Debt,
     Embedding,
@@ -33,6 +34,7 @@ from memory_pipelines.stores.memory.rows import (
 K = TypeVar("K", bound=Hashable)
 R = TypeVar("R")
 Undo = Callable[[], None]
+_ATTEMPTS_KEPT = 10  # of each row
 
 
 class Table(Generic[K, R]):
@@ -100,6 +102,30 @@ class Table(Generic[K, R]):
             self._rows[key] = row
 
 
+class Ledger(Table[tuple[str, str, str], Debt]):
+    """The ledger, which notes what became of a row that failed: each failure, and the settlement that ends them. Ten a row are kept."""
+
+    def __init__(self, journal: list[Undo], attempts: Table[int, Attempt], **indexes: Callable[[Debt], Hashable | None]) -> None:
+        super().__init__(journal, **indexes)
+        self._attempts, self._numbers = attempts, Sequence()
+
+    def put(self, key: tuple[str, str, str], row: Debt) -> Debt:
+        """See `Table.put`."""
+        before = self.get(key)
+        super().put(key, row)
+        if before is None:
+            return row
+        failed = row.attempts > before.attempts
+        if failed or (before.attempts > 0 and before.owed_number is not None and row.owed_number is None):
+            outcome = "settled" if not failed else "failed" if row.parked_at is None else "parked"
+            attempt, error = max(row.attempts, before.attempts), row.last_error if failed else None
+            n = self._numbers.next()
+            self._attempts.put(n, Attempt(*key, n, datetime.now(UTC), outcome, attempt, error))
+            for old in sorted(self._attempts.having("of", key), key=lambda one: -one.n)[_ATTEMPTS_KEPT:]:
+                self._attempts.drop(old.n)
+        return row
+
+
 class Sequence:
     """Numbers that rise and never come back."""
 
@@ -124,6 +150,7 @@ class Tables:
     claims: Sequence = field(default_factory=Sequence)
     fences: Sequence = field(default_factory=Sequence)
     dead_event_ids: Sequence = field(default_factory=Sequence)
+    round_numbers: Sequence = field(default_factory=Sequence)
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     """When the transaction began."""
 
@@ -153,8 +180,10 @@ class Tables:
         self.statements = Table[tuple[str, str], Link](
             journal, memory=lambda row: row.memory, subject=lambda row: row.subject, shows=lambda row: row.shows
         )
-        self.ledger = Table[tuple[str, str, str], Debt](
+        self.attempts = Table[int, Attempt](journal, of=lambda row: (row.projection, row.kind, row.id))
+        self.ledger = Ledger(
             journal,
+            self.attempts,
             owed=lambda row: row.projection if row.owed_number is not None else None,
             marked=lambda row: row.projection if row.settled_marker is not None else None,
         )
@@ -163,6 +192,7 @@ class Tables:
         self.dead_events = Table[int, DeadEvent](journal, once=lambda row: (row.projection, row.entry, row.payload))
         self.heartbeats = Table[str, Heartbeat](journal)
         self.verdicts = Table[int, dict[str, Any]](journal)
+        self.audit_rounds = Table[str, dict[str, Any]](journal)
 
     @contextmanager
     def transaction(self) -> Iterator[Tables]:

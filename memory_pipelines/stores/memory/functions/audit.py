@@ -1,4 +1,7 @@
-"""What the stores must show, said by the record: sums, expected rows, late debts, verdicts. Of embeddings: `audit_embeddings.py`."""
+"""What the stores must show, said by the record: sums, expected rows, late debts, what the ledger covers.
+
+Of embeddings: `audit_embeddings.py`; rounds and verdicts: `audit_rounds.py`.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+from memory_pipelines.domain.models import PROJECTIONS
 from memory_pipelines.stores.memory.functions.alias_names import shown_mentions
 from memory_pipelines.stores.memory.functions.audit_embeddings import memory_audit_embeddings_v1
 from memory_pipelines.stores.memory.functions.base import Payload, as_uuid, cell, clock, iso, seconds_since
@@ -15,8 +19,7 @@ from memory_pipelines.stores.memory.rows import Debt, Entity, Link, Memory, Rela
 from memory_pipelines.stores.memory.tables import Tables
 
 __all__ = [
-    "memory_audit_embeddings_v1", "memory_audit_expected_v1", "memory_audit_ledger_v1", "memory_audit_sums_v1", "memory_save_verdict_v1",
-    "memory_verdicts_v1",
+    "memory_audit_coverage_v1", "memory_audit_embeddings_v1", "memory_audit_expected_v1", "memory_audit_ledger_v1", "memory_audit_sums_v1",
 ]  # fmt: skip
 
 _MOST = 1000  # findings of the ledger at once
@@ -25,6 +28,7 @@ _LEDGERED = {"memory": ("graph", "embeddings", "entities"), "entity": ("graph", 
 
 def memory_audit_sums_v1(tables: Tables, p: Payload) -> Any:
     """Sums per bucket, or per leaf of some buckets, of what must be live in the graph."""
+    leaves = p.get("buckets") is not None and p.get("leaves", True)
     wanted = None if p.get("buckets") is None else set(p["buckets"])
     sums: dict[tuple[int, ...], Counter[str]] = {}
     for place, row in _live(tables, p["kind"]):
@@ -32,7 +36,7 @@ def memory_audit_sums_v1(tables: Tables, p: Payload) -> Any:
         if wanted is not None and bucket not in wanted:
             continue
         high, low = digest(row)
-        sums.setdefault((bucket,) if wanted is None else (bucket, leaf), Counter()).update(n=1, high=high, low=low)
+        sums.setdefault((bucket, leaf) if leaves else (bucket,), Counter()).update(n=1, high=high, low=low)
     return [[*key, total["n"], total["high"], total["low"]] for key, total in sums.items()]
 
 
@@ -96,16 +100,20 @@ def _mention(tables: Tables, memory: str, entity: str) -> Payload:
 def _owed(debt: Debt | None) -> Payload:
     """Since when a row is owed. What is parked is not on its way; what the ledger does not know counts as owed just now."""
     if debt is None:
-        return {"owed_seconds": 0, "settled_at": None}
+        return {"owed_seconds": 0, "settled_revision": None}
     on_its_way = debt.owed_number is not None and debt.parked_at is None
-    return {"owed_seconds": seconds_since(debt.owed_since) if on_its_way else None, "settled_at": iso(debt.settled_at)}
+    return {
+        "owed_seconds": seconds_since(debt.owed_since) if on_its_way else None,
+        "settled_revision": debt.settled_revision if debt.owed_number is None else None,
+    }
 
 
 def memory_audit_ledger_v1(tables: Tables, p: Payload) -> Any:
-    """Debts too old, and subjects the ledger does not know."""
+    """Debts too old, and rows that were set aside: the oldest, and a count of the rest."""
     since = clock() - timedelta(seconds=p["budget_seconds"])
     owed = [debt for debt in tables.ledger if debt.owed_number is not None and debt.owed_since is not None]
     late = [debt for debt in owed if debt.parked_at is not None or (debt.owed_since or since) < since]
+    late.sort(key=lambda debt: debt.owed_number or 0)
     findings = [
         _finding(_late(debt), debt.projection, debt.kind, debt.id) | {
             "expected": {"projection": debt.projection, "owed": False},
@@ -113,15 +121,9 @@ def memory_audit_ledger_v1(tables: Tables, p: Payload) -> Any:
                 "projection": debt.projection, "owed_since": iso(debt.owed_since), "attempts": debt.attempts, "error": debt.last_error,
             },
         }
-        for debt in sorted(late, key=lambda debt: debt.owed_number or 0)[:_MOST]
+        for debt in late[:_MOST]
     ]  # fmt: skip
-    subjects = {"memory": tables.memories.ids(), "entity": tables.entities.ids(), "relation": tables.relations.ids()}
-    unknown = [
-        (projection, kind, id_)
-        for kind, ids in subjects.items() for id_ in ids for projection in _LEDGERED[kind] if (projection, kind, id_) not in tables.ledger
-    ]  # fmt: skip
-    findings += [_finding("unledgered", *key) | {"expected": {"projection": key[0]}, "actual": None} for key in unknown[:_MOST]]
-    return {"pending": len(owed) - len(late), "findings": findings}
+    return {"pending": len(owed) - len(late), "more": Counter(map(_late, late[_MOST:])), "findings": findings}
 
 
 def _late(debt: Debt) -> str:
@@ -134,14 +136,25 @@ def _finding(finding: str, projection: str, kind: str, id_: str) -> Payload:
     return {"kind": finding, "store": "ledger", "subject": kind, "id": id_, "hint": {"projection": projection}}
 
 
-def memory_save_verdict_v1(tables: Tables, p: Payload) -> Any:
-    """Keep a verdict."""
-    fields = ("mode", "clean", "checked", "pending", "kinds", "findings", "seconds", "repaired")
-    number = len(tables.verdicts) + 1
-    tables.verdicts.put(number, {"id": number, "at": iso(tables.now)} | {name: p[name] for name in fields})
-    return {"id": number}
-
-
-def memory_verdicts_v1(tables: Tables, p: Payload) -> Any:
-    """Stored verdicts, newest first."""
-    return list(reversed(list(tables.verdicts)))[: p["limit"]]
+def memory_audit_coverage_v1(tables: Tables, p: Payload) -> Any:
+    """One page of one kind, both ways: subjects that the ledger does not know, and ledger rows that claim to have shown one that the record
+    does not know. What was settled at version 0 claims nothing."""
+    kind, after = p["kind"], p.get("after") or ""
+    known: dict[str, Any] = {"memory": tables.memories, "entity": tables.entities, "relation": tables.relations}
+    subjects: list[str] = sorted(id_ for id_ in known[kind].ids() if id_ > after)[: p["limit"]]
+    high = subjects[-1] if subjects and len(subjects) == p["limit"] else None
+    wanted = {(projection, id_) for id_ in subjects for projection in _LEDGERED[kind]}
+    held = {
+        (debt.projection, debt.id): debt for debt in tables.ledger
+        if debt.projection in PROJECTIONS and debt.kind == kind and debt.id > after and (high is None or debt.id <= high)
+    }  # fmt: skip
+    findings = [
+        _finding("unledgered", projection, kind, id_) | {"expected": {"projection": projection}, "actual": None}
+        for projection, id_ in sorted(wanted - held.keys())
+    ]
+    for projection, id_ in sorted(held.keys() - wanted):
+        debt = held[projection, id_]
+        if debt.owed_number is None and (debt.settled_version or 0) > 0:
+            said = {"projection": projection, "version": debt.settled_version, "revision": debt.settled_revision}
+            findings.append(_finding("without_subject", projection, kind, id_) | {"expected": None, "actual": said})
+    return {"findings": findings, "next": high}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from memory_pipelines.stores.memory.functions.base import Payload
+from memory_pipelines.stores.memory.functions.base import Payload, uuid
 from memory_pipelines.stores.memory.functions.embeddings import generation
 from memory_pipelines.stores.memory.rows import Embedding, Memory, Passage
 from memory_pipelines.stores.memory.tables import Tables
@@ -14,13 +14,14 @@ _FIRST, _LAST = "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff
 
 
 def memory_audit_embeddings_v1(tables: Tables, p: Payload) -> Any:
-    """One page; `next` continues it."""
+    """One page, which `next` continues; or all of some owners."""
+    chosen = None if "ids" not in p else {uuid(id_) for id_ in p["ids"]}
     low = p.get("after") or _FIRST
-    ids = sorted(id_ for id_ in {*tables.memories.ids(), *tables.entities.ids()} if id_ > low)
-    page = ids[: p["limit"]]
+    ids = sorted(id_ for id_ in {*tables.memories.ids(), *tables.entities.ids()} if id_ > low and (chosen is None or id_ in chosen))
+    page = ids if chosen is not None else ids[: p["limit"]]
     high = page[-1] if len(ids) > len(page) else _LAST
-    passages = [row for row in tables.passages if low < row.memory <= high]
-    vectors = [row for row in tables.embeddings if low < row.id <= high]
+    passages = [row for row in tables.passages if low < row.memory <= high and (chosen is None or row.memory in chosen)]
+    vectors = [row for row in tables.embeddings if low < row.id <= high and (chosen is None or row.id in chosen)]
     wanted = _wanted(tables, passages, page)
     findings = [*_vectors(tables, wanted, vectors), *_passages(tables, passages, page)]
     owed = {(debt.kind, debt.id) for debt in tables.ledger.having("owed", "embeddings")}
@@ -54,15 +55,21 @@ def _vectors(tables: Tables, wanted: dict[tuple[str, str, int], tuple[int, str]]
     had = {(row.kind, row.id, row.passage): row for row in vectors if row.generation == expected[0]}
     others = [row for row in vectors if row.generation != expected[0]]
     pairs: list[tuple[tuple[str, str, int], Embedding | None]] = [(key, had.get(key)) for key in {**wanted, **had}]
-    pairs += [((row.kind, row.id, row.passage), row) for row in others]
-    for key, row in pairs:
-        want = None if row in others else wanted.get(key)
-        finding = _judge(want, row, expected[1])
+    elsewhere = {(row.kind, row.id, row.passage) for row in others}
+    judged = [(key, row, _judge(wanted.get(key), row, expected[1])) for key, row in pairs]
+    judged = [one for one in judged if one[2] != "missing" or one[0] not in elsewhere]
+    for row in others:
+        key = (row.kind, row.id, row.passage)
+        judged.append((key, row, "wrong_generation" if key in wanted else "orphan"))
+    for key, seen_row, finding in judged:
         if finding is None:
             continue
+        want = wanted.get(key)
         kind, id_, passage = key
         said = None if want is None else {"version": want[0], "generation": expected[0], "dimensions": expected[1]}
-        seen = None if row is None else {"version": row.version, "generation": row.generation, "dimensions": len(row.v)}
+        seen = None
+        if seen_row is not None:
+            seen = {"version": seen_row.version, "generation": seen_row.generation, "dimensions": len(seen_row.v)}
         name = f"{id_}#{passage}" if kind == "memory" else id_
         yield _finding(finding, "embeddings", "embedding", name, said, seen, kind, id_)
 
@@ -76,7 +83,7 @@ def _judge(want: tuple[int, str] | None, row: Embedding | None, dimensions: int 
         return "stale" if row.version < want[0] else "ahead"
     if len(row.v) != dimensions:
         return "wrong_dimension"
-    return "edited" if row.namespace != want[1] else None
+    return "wrong_namespace" if row.namespace != want[1] else None
 
 
 def _passages(tables: Tables, passages: list[Passage], page: list[str]) -> Iterator[Payload]:
@@ -103,7 +110,9 @@ def _judge_passage(row: Passage, live: Memory | None, uncovered: bool) -> str | 
         return "orphan"
     if row.version != live.version:
         return "stale"
-    return "edited" if row.namespace != live.namespace or (uncovered and row.text not in str(live.text)) else None
+    if row.namespace != live.namespace:
+        return "wrong_namespace"
+    return "edited" if uncovered and row.text not in str(live.text) else None
 
 
 def _covers(rows: list[Passage], text: str) -> bool:
