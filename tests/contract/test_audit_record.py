@@ -119,6 +119,19 @@ def test_coverage_names_what_the_record_does_not_know_a_page_at_a_time(record: R
     assert (second["next"], found["kind"], found["id"], found["actual"]["version"]) == (None, "without_subject", stray, 1)
 
 
+def test_of_the_ledger_s_late_rows_the_oldest_thousand_are_named_and_the_rest_counted(record: RecordStore) -> None:
+    ids = [str(uuid7()) for _ in range(1003)]
+    record.owe([{"projection": "graph", "kind": "memory", "id": id_} for id_ in ids])
+    (number,) = [row["number"] for row in record.repair_look([("graph", "memory", ids[0])])["rows"]]
+    record.fail("graph", [{"kind": "memory", "id": ids[0], "number": number, "error": "graph_error: no", "final": True}], max_attempts=9)
+    record.drop_dead([("graph", "memory", ids[0])])
+    on_time = record.audit_ledger(budget_seconds=3600)
+    assert (on_time["pending"], on_time["more"]) == (1002, {})
+    assert [(row["kind"], row["id"]) for row in on_time["findings"]] == [("given_up", ids[0])]
+    late = record.audit_ledger(budget_seconds=0)
+    assert (late["pending"], late["more"], len(late["findings"])) == (0, {"owed_too_long": 3}, 1000)
+
+
 def test_sums_of_some_buckets_come_by_leaf_or_whole(record: RecordStore) -> None:
     record.save([item("a"), item("b")])
     whole = record.audit_sums("memory")
