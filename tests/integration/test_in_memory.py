@@ -7,11 +7,13 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from uuid_utils import uuid7
 
 from memory_pipelines import MemoryClient, Settings, wiring
 from memory_pipelines.domain.errors import ConfigurationError
 from memory_pipelines.domain.models import PROJECTIONS
 from memory_pipelines.services import maintenance
+from memory_pipelines.stores.memory.tables import forget, held
 from tests import engines
 from tests.integration import faults
 
@@ -34,6 +36,7 @@ def test_the_whole_path_runs_with_no_server(tmp_path: Path) -> None:
             verdict = client.audit(deep=deep)
             assert (verdict.clean, verdict.pending, verdict.checked["memory"]) == (True, 0, 2)
         assert "Porto" not in {neighbour.name for neighbour in client.related("Mara").neighbours}
+        assert client.audit(incremental=True).clean
         assert sum(client._platform.graph.drop()) > 0
         assert not client.audit().clean
         client.sync()
@@ -42,6 +45,27 @@ def test_the_whole_path_runs_with_no_server(tmp_path: Path) -> None:
         assert (sum(found.owed.values()), found.counts["memories"], found.engines["postgres"]["address"]) == (0, 2, "whole")
         assert "process" in found.engines["postgres"]["warnings"][0]
     assert not (tmp_path / "unused").exists()
+
+
+def test_what_differs_is_planned_and_repaired_and_explained_with_no_server() -> None:
+    address = f"memory://{uuid7()}"
+    own = engines.settings_for(Path("unused"), database_url=address, redis_url=address, graph_url=address)
+    with MemoryClient.from_env(own) as client:
+        id_ = client.save("Mara works at Orbit Labs.", key="job", wait="all").id
+        tables = held(address)
+        with tables.transaction():
+            (vector,) = tables.embeddings.having("of", ("memory", id_))
+            tables.embeddings.drop((vector.kind, vector.id, vector.passage, vector.generation))
+        assert not client.audit(deep=True).clean
+        plan = client.plan_repair()
+        (row,) = [row for row in plan.rows if row.id == id_]
+        assert (row.projection, row.action, plan.work) == ("embeddings", "owe", 1)
+        assert client.explain(id_).finding is not None
+        client.repair(plan)
+        assert len(client.explain(id_).stores["embeddings"]) == 1
+        assert client.audit(deep=True).clean
+        assert client.plan_repair().work == 0
+    forget(address)
 
 
 def test_doctor_says_that_a_record_in_memory_does_not_last_and_what_needs_a_database_is_refused() -> None:
