@@ -140,7 +140,7 @@ def _ledger_owes(record: RecordStore) -> None:
             assert state.owed or state.settled_version == memory.version
     for kind in ("memory", "entity", "relation"):
         for row in record.audit_expected(kind, buckets=(0, 4096)):
-            assert row["owed_seconds"] is not None or row["settled_at"] is not None
+            assert row["owed_seconds"] is not None or row["settled_revision"] is not None
 
 
 def _agree(record: RecordStore) -> None:
