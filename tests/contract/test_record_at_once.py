@@ -147,7 +147,7 @@ def _agree(record: RecordStore) -> None:
     """Once all is paid, nothing is owed and nothing differs."""
     assert not any(state["owed"] + state["parked"] for state in record.status(30)["projections"].values())
     assert record.audit_embeddings(after=None, limit=1000)["findings"] == []
-    assert record.audit_ledger(budget_seconds=600) == {"pending": 0, "findings": []}
+    assert record.audit_ledger(budget_seconds=600) == {"pending": 0, "findings": [], "more": {}}
     live = record.page({"namespace": SPACE, "limit": 100})
     assert len({memory.key for memory in live}) == len(live)
     entities = {row["id"]: row["props"]["name"] for row in record.audit_expected("entity", buckets=(0, 4096))}
