@@ -1,0 +1,86 @@
+"""Entities: neighbours, aliases, merges."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from memory_pipelines.domain.models.memories import Memory
+from memory_pipelines.domain.models.terms import Ref
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedEntity:
+    """A neighbour of an entity. `predicate` is None when they only share memories; `direction` is `out`, `in` or `together`."""
+
+    name: str
+    type: str
+    direction: Literal["out", "in", "together"]
+    shared: int = 0
+    predicate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Related:
+    """An entity with its neighbours (best first) and the memories that mention it (newest first)."""
+
+    name: str
+    type: str
+    namespace: str
+    neighbours: tuple[RelatedEntity, ...] = ()
+    memories: tuple[Memory, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EntityAlias:
+    """An entity that was merged into another. `entity` is what it is shown as, `merged_into` what it was merged into, which may have been
+    merged itself since. `name` is None once no memory says it any more."""
+
+    id: str
+    name: str | None
+    type: str | None
+    entity_id: str
+    entity: str | None
+    merged_into: str | None
+    merged_at: datetime
+    merged_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedMention:
+    """That one memory mentions an entity, under which name, and who says so. `entity_id` is the entity of that name, merged or not."""
+
+    memory: str
+    entity_id: str
+    name: str
+    given: bool
+    extracted: bool
+    version: int
+    valid_from: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Entity:
+    """An entity as it is shown, with what was merged into it and where it is named. `mentions` counts memories, `memories` are the newest
+    mentions."""
+
+    id: str
+    name: str
+    type: str
+    namespace: str
+    revision: int
+    mentions: int
+    aliases: tuple[EntityAlias, ...] = ()
+    memories: tuple[NamedMention, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MergeResult:
+    """What a merge, or taking one back, did. `entity` is what the names are shown as now; `memories` counts those that changed for it."""
+
+    outcome: Literal["merged", "unchanged", "unmerged"]
+    entity: str | None
+    alias: str | None
+    memories: int
+    touched: tuple[Ref, ...] = ()
