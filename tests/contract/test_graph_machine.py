@@ -67,12 +67,13 @@ class GraphMachine(RuleBasedStateMachine):
         source, target = RELATIONS[id_]
         row = _row(id_, revision, buried, predicate="knows") | {"source": source, "target": target}
         fresh = self.relations.get(id_, {}).get("revision", -1) <= revision
-        if not buried:
+        if buried:  # the tombstone needs ends to hang on
+            for end in (source, target):
+                self.nodes.setdefault(("entity", end), {"id": end, "deleted": True, "revision": -1})
+        else:
             self._touch({source, target})
         if fresh:
-            self.relations.pop(id_, None)
-            if not buried or {("entity", source), ("entity", target)} <= self.nodes.keys():
-                self.relations[id_] = row["props"]
+            self.relations[id_] = row["props"]
         self._check("buried_relation" if buried else "relation", [row], {id_} if fresh else set())
 
     @rule(behind=st.sampled_from(["counter", "fence", "record"]))

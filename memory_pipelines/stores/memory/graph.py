@@ -148,16 +148,20 @@ class MemoryGraph:
         )
 
     def _bury_relation(self, row: Row) -> bool:
-        source, target = self._held.find("Entity", row["source"]), self._held.find("Entity", row["target"])
+        source, target = (self._end(row[end]) for end in ("source", "target"))
         return self._replace(row, source, target, self._between(row["source"], row["target"], row["id"]))
 
-    def _replace(self, row: Row, source: Node | None, target: Node | None, olds: list[Edge]) -> bool:
+    def _end(self, id_: str) -> Node:
+        """An end that a tombstone of a relation can hang on; a tombstone older than any revision where there was none."""
+        found = self._held.find("Entity", id_)
+        return found or self._held.make("Entity", {"id": id_, "deleted": True, "revision": -1})
+
+    def _replace(self, row: Row, source: Node, target: Node, olds: list[Edge]) -> bool:
         if not _fresh(max((edge.props.get("revision", -1) for edge in olds), default=-1), row):
             return False
         for edge in olds:
             self._held.cut(edge)
-        if source is not None and target is not None:
-            self._held.draw(source, "RELATES_TO", target, dict(row["props"]))
+        self._held.draw(source, "RELATES_TO", target, dict(row["props"]))
         return True
 
     def _remove_strays(self, row: Row) -> bool:

@@ -53,18 +53,19 @@ FOREACH (one IN CASE WHEN fresh THEN [1] ELSE [] END |
   SET n = r.props)
 RETURN k.counter AS marker, count(r) AS offered, collect(CASE WHEN fresh THEN null ELSE r.id END) AS refused
 
-// A tombstone of a relation is kept on the edge, where there are nodes to carry it: it never makes nodes. An edge that
-// somebody drew to a node of another label is removed too.
+// A tombstone of a relation is kept on the edge, and must be kept: a worker that slept would otherwise draw the relation anew. Where its
+// ends are not there yet they are made, as tombstones older than any revision, which their own apply overwrites. An edge that somebody
+// drew to a node of another label is removed too.
 // name: bury_relation
 {{guard}}
-OPTIONAL MATCH (s:Entity {id: r.source})
-OPTIONAL MATCH (t:Entity {id: r.target})
+MERGE (s:Entity {id: r.source}) ON CREATE SET s.deleted = true, s.revision = -1
+MERGE (t:Entity {id: r.target}) ON CREATE SET t.deleted = true, t.revision = -1
 WITH k, s, t, r
 OPTIONAL MATCH (s)-[old:RELATES_TO {id: r.id}]->(o) WHERE o.id = r.target
 WITH k, s, t, r, collect(old) AS olds, max(coalesce(old.revision, -1)) AS newest
 WITH k, s, t, r, olds, (newest <= r.revision OR newest = r.expect) AS fresh
 FOREACH (o IN CASE WHEN fresh THEN olds ELSE [] END | DELETE o)
-FOREACH (one IN CASE WHEN fresh AND s IS NOT NULL AND t IS NOT NULL THEN [1] ELSE [] END |
+FOREACH (one IN CASE WHEN fresh THEN [1] ELSE [] END |
   CREATE (s)-[n:RELATES_TO]->(t)
   SET n = r.props)
 RETURN k.counter AS marker, count(r) AS offered, collect(CASE WHEN fresh THEN null ELSE r.id END) AS refused
