@@ -123,7 +123,7 @@ def test_a_parked_row_is_a_warning_and_no_failure(client: MemoryClient, platform
     (check,) = [found for found in result.get_asset_check_evaluations() if found.check_name == "entities_nothing_parked"]
     assert not check.passed
     assert check.severity == dg.AssetCheckSeverity.WARN
-    (letter,) = check.metadata["dead_letters"].value
+    (letter,) = check.metadata["dead_letters"].records
     assert letter.data["name"] == f"entities:memory:{row.id}"
     assert letter.data["reason"] == "cannot be read"
 

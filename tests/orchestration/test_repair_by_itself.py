@@ -68,7 +68,7 @@ def test_a_failed_audit_leads_to_a_repair_and_a_clean_audit(
     assert told.asset_key == dg.AssetKey("consistency_audit"), "its page shows the repair beside the audits"
     shown = told.asset_observation_data.asset_observation.metadata
     assert shown["clean"].value is True
-    assert {line.data["projections"] for line in shown["plan"].value} == {"graph"}, "a list is words, not Python"
+    assert {line.data["projections"] for line in shown["plan"].records} == {"graph"}, "a list is words, not Python"
     assert "is clean" in evaluate(resource, instance, tick.cursor).skip_message
     after = execute("audit_deep")
     assert all(checks_of(after).values())
