@@ -94,12 +94,21 @@ class FalkorTransport:
             raise self._translate(error) from error
 
     def unique(self, label: str, attribute: str) -> None:
-        """Ask for a uniqueness constraint; FalkorDB has a command for it instead of a statement."""
+        """Ask for a uniqueness constraint; FalkorDB has a command for it instead of a statement. One that failed, because there were
+        copies when it was built, stays there as failed until it is dropped."""
         try:
-            self._graph().create_node_unique_constraint(label, attribute)
+            try:
+                self._graph().create_node_unique_constraint(label, attribute)
+            except redis.ResponseError as error:
+                if "already exists" not in str(error):
+                    raise
+                if self.run(
+                    "CALL db.constraints() YIELD label AS l, status AS s WITH l, s WHERE l = $l AND s = 'FAILED' RETURN l", {"l": label}
+                ):
+                    self._graph().drop_node_unique_constraint(label, attribute)
+                    self._graph().create_node_unique_constraint(label, attribute)
         except redis.ResponseError as error:
-            if "already exists" not in str(error):
-                raise self._translate(error) from error
+            raise self._translate(error) from error
         except redis.RedisError as error:
             raise self._translate(error) from error
 
