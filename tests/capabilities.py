@@ -43,6 +43,8 @@ def _neo4j() -> str | None:
 
 
 def _namespaces() -> str | None:
+    if "namespaces" not in required():
+        return f"it takes minutes of a whole machine; {VARIABLE}=namespaces runs it"
     missing = [name for name in ("unshare", "nsenter", "ip", "setpriv") if shutil.which(name) is None]
     if missing or not hasattr(os, "geteuid") or os.geteuid() != 0:
         return "that takes root on Linux, with unshare, nsenter, ip and setpriv"
