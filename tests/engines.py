@@ -152,6 +152,15 @@ def empty_graph(settings: Settings) -> None:
         graph.run("MATCH (n) DETACH DELETE n", write=True)
 
 
+def forget_graph(settings: Settings) -> None:
+    """As if there had never been a graph: FalkorDB keeps labels, types and indexes of one that is only empty."""
+    if settings.graph_url is not None:
+        empty_graph(settings)
+        return
+    with redis.Redis.from_url(embedded.addresses(settings.home_path).graph_url) as server:
+        server.flushall()
+
+
 def until(condition: Callable[[], T], what: str, seconds: float = 10.0) -> T:
     """Wait until `condition` returns something true, and return that; fail with `what` after `seconds`."""
     deadline = time.monotonic() + seconds
