@@ -10,6 +10,7 @@ and how it moves (`breaker_machine.py`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
 
@@ -87,11 +88,11 @@ def need(platform: Platform, projection: str) -> None:
 
 
 def away(name: str, found: Breaker) -> Unavailable:
-    """The error of a call that an open breaker has not let through."""
+    """The error of a call that an open breaker has not let through. The wait is rounded up: whoever waits so long meets the probe."""
     return Unavailable(
         OPEN,
         f"The {name} is away: {words(found)}. Nothing was asked of it, and what is owed stays owed.",
-        {"dependency": name, "probe_in_seconds": round(found.probe_in_seconds or 0.0, 3)},
+        {"dependency": name, "probe_in_seconds": math.ceil((found.probe_in_seconds or 0.0) * 1000) / 1000},
     )
 
 

@@ -15,7 +15,7 @@ from redis import Redis
 
 from memory_pipelines import embedded
 from memory_pipelines.domain.errors import Refused, Unavailable
-from memory_pipelines.ports import BreakerStore
+from memory_pipelines.ports import Breaker, BreakerStore
 from memory_pipelines.services import breakers
 from memory_pipelines.services.projection import MarkerMoved
 from memory_pipelines.stores.memory.breakers import LocalBreakers
@@ -101,6 +101,12 @@ def test_it_opens_after_some_failures_in_a_row_and_then_calls_nobody(opener: Ope
         dependency.fails("breaker_open", store)
     assert dependency.calls == 3
     assert dependency.one.look("embedder").mode == "closed", "each dependency has its own"
+
+
+def test_whoever_waits_as_long_as_he_was_told_meets_the_probe() -> None:
+    for left in (0.0, 0.0004, 0.29996, 30.0):
+        told = breakers.away("graph", Breaker("open", 3, reason="graph_unavailable", probe_in_seconds=left)).detail["probe_in_seconds"]
+        assert left <= told < left + 0.001001
 
 
 def test_a_success_in_between_starts_the_count_anew(opener: Opener) -> None:

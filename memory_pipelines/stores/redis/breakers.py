@@ -72,9 +72,10 @@ class RedisBreakers:
         failures = int(found.get("failures", 0))
         if "opened_at" not in found:
             return Breaker(failures=failures, shared=True)
-        left = int(client.pttl(keys.breaker_pause(self._prefix, name))) / 1000
+        pause = int(client.pttl(keys.breaker_pause(self._prefix, name)))  # 0 in its last millisecond, in which it is there still
+        left = max(pause, 1) / 1000 if pause >= 0 else 0.0
         since = max(time.time() - float(found["opened_at"]), 0.0)
-        return Breaker("open" if left > 0 else "half-open", failures, max(left, 0.0), since, found.get("reason"), shared=True)
+        return Breaker("open" if left > 0 else "half-open", failures, left, since, found.get("reason"), shared=True)
 
     def _open(self, client: Any, name: str, seconds: float, reason: str) -> None:
         key = keys.breaker(self._prefix, name)
