@@ -92,8 +92,9 @@ def _killed_at(point: str) -> Script:
                 while keeper.alive and trial.writing:  # somebody damages the graph until the repair has died of it
                     trial.stack.cypher()(_DAMAGE.get(point, "MATCH (m:Memory)-[n:MENTIONS]->() WITH n LIMIT 3 DELETE n"))
                     yield from trial.pause(0.05)
-            yield from trial.until(lambda: not keeper.alive, 4.0)
-            if point == "graph.dropping":  # a drop that was killed leaves the graph closed, and says so: it is repeated
+            dropping = point == "graph.dropping"
+            yield from trial.until(lambda: not keeper.alive, 20.0 if dropping else 4.0)
+            if dropping:  # a drop that was killed leaves the graph closed, and says so: it is repeated, and not before it was killed
                 trial.hire_keeper("drop")
                 yield from trial.until(lambda: not trial.crew.named("keeper")[-1].alive, 15.0)
 
