@@ -7,6 +7,7 @@ manager that yields what a test needs to reach it. Must stay out: what tests say
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -30,11 +31,19 @@ SERVICE = "memory-master"
 ACCESS = "resetchannels +@stream +info +command +cluster|slots +cluster|shards +cluster|myid +ping +hello +auth +select +client|setinfo"
 
 
+_BELOW_EPHEMERAL = range(15_000, 32_000)  # connections that are made meanwhile take theirs from 32,768 up
+_given: set[int] = set()
+
+
 def free_port() -> int:
-    """A loopback port that nobody listens on now."""
-    with socket.socket() as asking:
-        asking.bind(("127.0.0.1", 0))
-        return int(asking.getsockname()[1])
+    """A loopback port that nobody listens on now, and that this process has given to nobody."""
+    while True:
+        port = random.choice(_BELOW_EPHEMERAL)
+        with socket.socket() as asking, suppress(OSError):
+            asking.bind(("127.0.0.1", port))
+            if port not in _given:
+                _given.add(port)
+                return port
 
 
 @dataclass

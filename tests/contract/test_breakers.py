@@ -55,7 +55,8 @@ STORES: dict[str, Callable[[Path], AbstractContextManager[Opener]]] = {"memory":
 
 
 @pytest.fixture(params=STORES)
-def opener(request: pytest.FixtureRequest) -> Iterator[Opener]:
+def opener(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[Opener]:
+    monkeypatch.setattr(keys, "BREAKER_ANSWER_SECONDS", 5.0)  # who has no answer goes by what he knows himself: tests of that say so
     with STORES[request.param](request.getfixturevalue("home")) as found:
         yield found
 
@@ -86,6 +87,11 @@ class Dependency:
 
     def down(self) -> None:
         self.error = Unavailable("graph_unavailable", "It is away.")
+
+    def await_the_next_probe(self) -> None:
+        """The pause before it is short; the one after it is as long as `seconds` says."""
+        self.one.open("graph", seconds=0.05, reason="graph_unavailable")
+        engines.until(lambda: self.other.look("graph").mode == "half-open", "the pause ends")
 
 
 def test_it_opens_after_some_failures_in_a_row_and_then_calls_nobody(opener: Opener) -> None:
@@ -121,25 +127,25 @@ def test_a_success_in_between_starts_the_count_anew(opener: Opener) -> None:
 
 
 def test_one_caller_a_period_is_the_probe_and_its_success_closes_it(opener: Opener) -> None:
-    dependency = Dependency(opener, failures=1, seconds=0.3)
+    dependency = Dependency(opener, failures=1)
     dependency.down()
     dependency.fails("graph_unavailable")
-    engines.until(lambda: dependency.other.look("graph").mode == "half-open", "the period ends")
+    dependency.await_the_next_probe()
     dependency.fails("graph_unavailable", dependency.other)  # the probe
     dependency.fails("breaker_open", dependency.one)
     assert dependency.calls == 2
     dependency.error = None
-    engines.until(lambda: dependency.one.look("graph").mode == "half-open", "the next one ends")
+    dependency.await_the_next_probe()
     assert dependency(dependency.other) == "well"
     assert dependency.one.look("graph").mode == "closed"
     assert dependency(dependency.one) == "well"
 
 
 def test_of_many_callers_at_once_one_is_the_probe(opener: Opener) -> None:
-    dependency = Dependency(opener, failures=1, seconds=0.3)
+    dependency = Dependency(opener, failures=1)
     dependency.down()
     dependency.fails("graph_unavailable")
-    engines.until(lambda: dependency.one.look("graph").mode == "half-open", "the period ends")
+    dependency.await_the_next_probe()
 
     def come(store: BreakerStore) -> str:
         try:
@@ -154,11 +160,12 @@ def test_of_many_callers_at_once_one_is_the_probe(opener: Opener) -> None:
 
 
 def test_a_probe_whose_maker_died_holds_up_nobody(opener: Opener) -> None:
-    store = opener()
+    store, other = opener(), opener()
     store.open("graph", seconds=0.1, reason="graph_unavailable")
-    engines.until(lambda: store.probe("graph", seconds=0.3), "the probe is ours")  # and nothing comes of it
-    assert not opener().probe("graph", seconds=0.3)
-    engines.until(lambda: opener().probe("graph", seconds=0.3), "the next one may")
+    other.look("graph")  # it is connected from here on
+    engines.until(lambda: store.probe("graph", seconds=2), "the probe is ours")  # and nothing comes of it
+    assert not other.probe("graph", seconds=2)
+    engines.until(lambda: other.probe("graph", seconds=2), "the next one may")
 
 
 def test_what_says_nothing_about_the_dependency_neither_opens_nor_closes(opener: Opener) -> None:
