@@ -3,6 +3,7 @@
     python -m benchmarks.faults --trials 2000 --workers 2      the full run; start it again to go on where it was broken off
     python -m benchmarks.faults --fault "graph wiped" --seed 7 one trial, as a failure names it
     python -m benchmarks.faults --mutant fence-off             must end with 1: the bench has caught the broken build
+    python -m benchmarks.faults --mutants --write              all broken builds, six trials of each fault that shows them
     python -m benchmarks.faults --list                         the faults and the mutants there are
     python -m benchmarks.faults --table                        only the table, from the results that are there
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import os
 import sys
 from dataclasses import asdict
@@ -37,6 +39,7 @@ _PASSES = 5
 def main() -> int:
     """Parse the arguments, run what is due, print and write the table."""
     options = _options()
+    logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # that connections break is what most of the faults are
     if options.list:
         print("\n".join([*scenarios.FAULTS, "", *(f"{name}: {mutant.breaks}" for name, mutant in MUTANTS.items())]))
         return 0
@@ -46,10 +49,11 @@ def main() -> int:
     wanted: list[runner.Due]
     if options.plan:
         wanted = [(fault, seed, mutant) for fault, seed, mutant in json.loads(options.plan.read_text("utf-8"))]
-    elif options.mutant:
-        faults = [options.fault] if options.fault else list(MUTANTS[options.mutant].shown_by)
+    elif options.mutant or options.mutants:
         seeds = [options.seed] if options.seed is not None else range(options.trials or _MUTANT_TRIALS)
-        wanted = [(fault, seed, options.mutant) for seed in seeds for fault in faults]
+        names = [options.mutant] if options.mutant else list(MUTANTS)
+        shown_by = {name: [options.fault] if options.fault else list(MUTANTS[name].shown_by) for name in names}
+        wanted = [(fault, seed, name) for seed in seeds for name in names for fault in shown_by[name]]
     elif options.fault:
         seeds = [options.seed] if single else range(options.trials or runner.LEAST)
         wanted = [(options.fault, seed, None) for seed in seeds]
@@ -63,7 +67,7 @@ def main() -> int:
         if kept is not None:
             kept.parent.mkdir(parents=True, exist_ok=True)
             runner.keep(kept, result)
-        if not result.sound:
+        if not result.sound and not options.mutants:
             print(f"\nFAILED  {results.reproduce(asdict(result))}", *result.problems, sep="\n    ", flush=True)
         if single or options.verbose:
             print(result, flush=True)
@@ -74,18 +78,30 @@ def main() -> int:
     while wanted:
         runner.run(wanted, options.engine, workers=options.workers, told=tell)
         passes += 1
-        if kept is None or options.plan or passes == _PASSES:
+        if kept is None or options.plan or options.mutants or passes == _PASSES:
             break
         wanted = runner.due(options.trials or 2000, options.engine, runner.read(kept))  # in place of those that never came to their point
+    if options.mutants and kept is not None:
+        if options.write:
+            _table(runner.read(kept), True)
+        return _every_one_noticed([asdict(result) for result in told])
     code = _table(runner.read(kept) if kept is not None else [asdict(result) for result in told], options.write and kept is not None)
     return 2 if kept is None and len(told) < len(wanted) else code
 
 
 def _table(rows: list[results.Row], written: bool) -> int:
-    results.print_table(rows)
+    shown = results.of_the_product(rows) or rows  # trials of a mutant alone are shown as they are
+    results.print_table(shown)
     if written:
-        results.write(rows, TABLE)
-    return 0 if all(results.sound(row) for row in rows if row["hit"]) else 1
+        results.write(rows, TABLE, {name: mutant.breaks for name, mutant in MUTANTS.items()})
+    return 0 if all(results.sound(row) for row in shown if row["hit"]) else 1
+
+
+def _every_one_noticed(rows: list[results.Row]) -> int:
+    """0 when each broken build was noticed at least once."""
+    found = {row["mutant"]: row["noticed"] for row in results.mutant_rows(rows)}
+    print("\n".join(f"{name}: noticed in {found.get(name, 0)} trials ({mutant.breaks})" for name, mutant in MUTANTS.items()))
+    return 0 if all(found.get(name) for name in MUTANTS) else 1
 
 
 def _options() -> argparse.Namespace:
@@ -95,6 +111,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, help="with --fault: the one trial of this seed")
     parser.add_argument("--engine", choices=("falkordb", "neo4j"), default="falkordb", help="what holds the graph")
     parser.add_argument("--mutant", choices=sorted(MUTANTS), help="take one safeguard away, and see that the bench notices")
+    parser.add_argument("--mutants", action="store_true", help="the same for every safeguard; 0 when each was noticed")
     parser.add_argument("--plan", type=Path, help="run just the trials of a JSON file: a list of [fault, seed, mutant or null]")
     parser.add_argument("--workers", type=int, default=1, help="stacks side by side")
     parser.add_argument("--results", type=Path, default=KEPT, help=f"file that a run appends to and goes on from (default {KEPT})")

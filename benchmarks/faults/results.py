@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -19,6 +19,11 @@ COUNTS = ("lost", "duplicated", "ghost")
 OTHERS = ("owed", "answer", "disagreed", "late", "failed")
 
 Row = dict[str, Any]
+
+
+def of_the_product(results: Iterable[Row]) -> list[Row]:
+    """Without the trials of builds that are broken on purpose."""
+    return [result for result in results if not result.get("mutant")]
 
 
 def rows(results: Iterable[Row]) -> list[Row]:
@@ -67,6 +72,20 @@ def print_table(results: Iterable[Row]) -> None:
     print(_summary(kept))
 
 
+def mutant_rows(results: Iterable[Row]) -> list[Row]:
+    """One row a broken build: in how many trials it was noticed, and by what."""
+    grouped: dict[str, list[Row]] = defaultdict(list)
+    for result in results:
+        if result.get("mutant") and result["hit"]:
+            grouped[result["mutant"]].append(result)
+    return [
+        {"mutant": mutant, "trials": len(group), "noticed": sum(not sound(one) for one in group)}
+        | {kind: sum(one[kind] for one in group) for kind in COUNTS}
+        | {"other": sum(one[kind] for one in group for kind in OTHERS)}
+        for mutant, group in sorted(grouped.items())
+    ]
+
+
 def _summary(kept: list[Row]) -> str:
     counted = [result for result in kept if result["hit"]]
     deeds = sum(result["operations"] for result in counted)
@@ -78,15 +97,20 @@ def _summary(kept: list[Row]) -> str:
     return f"{len(counted):,} trials, {deeds:,} deeds of which {unknown:,} ended unknown: {words}.{unreached}"
 
 
-def write(results: Iterable[Row], path: Path) -> None:
-    """As Markdown; written whole by the command, never by hand."""
-    kept = list(results)
+def write(results: Iterable[Row], path: Path, breaks: Mapping[str, str]) -> None:
+    """As Markdown; written whole by the command, never by hand.
+
+    Args:
+        breaks: what each broken build breaks, by its name.
+    """
+    everything = list(results)
+    kept = of_the_product(everything)
     counted = [result for result in kept if result["hit"]]
     seconds = [result["seconds"] for result in counted]
     lines = [
         "# What faults lose",
         "",
-        "Written by `python -m benchmarks.faults`; what a trial is and what each column means stands in [README.md](README.md).",
+        "Written by `python -m benchmarks.faults`; what a trial is and what each column means stands in [the README](../README.md#faults).",
         f"Run of {datetime.now(UTC):%Y-%m-%d}: {_summary(kept)}",
         f"A trial took {median(seconds) if seconds else 0:.1f} s (median), all of it included.",
         "",
@@ -100,4 +124,11 @@ def write(results: Iterable[Row], path: Path) -> None:
     if failures:
         lines += ["", "## Failures", ""]
         lines += [f"- `{reproduce(result)}`: {'; '.join(result['problems'])[:500]}" for result in failures]
+    if broken := mutant_rows(everything):
+        lines += ["", "## Builds that are broken on purpose", "", "Noticed: trials in which anything at all was wrong.", ""]
+        lines += ["| Build | What is broken | Trials | Noticed | Lost | Duplicated | Ghosts | Other |"]
+        lines += ["| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
+        for row in broken:
+            figures = " | ".join(str(row[name]) for name in ("trials", "noticed", *COUNTS, "other"))
+            lines.append(f"| {row['mutant']} | {breaks[row['mutant']]} | {figures} |")
     path.write_text("\n".join(lines) + "\n", "utf-8")

@@ -40,7 +40,7 @@ def due(count: int, engine: str, results: Iterable[dict[str, Any]]) -> list[Due]
     """
     names = [name for name, fault in scenarios.FAULTS.items() if engine in fault.engines]
     each = max(-(-count // len(names)), LEAST if count >= _LONG_RUN else 0)
-    done = [row for row in results if row["engine"] == engine and row["fault"] in names]
+    done = [row for row in results if row["engine"] == engine and row["fault"] in names and not row.get("mutant")]
     hits = Counter(row["fault"] for row in done if row["hit"])
     used = {name: max((row["seed"] for row in done if row["fault"] == name), default=-1) for name in names}
     wanted: list[Due] = [(name, used[name] + 1 + n, None) for name in names for n in range(max(each - hits[name], 0))]
