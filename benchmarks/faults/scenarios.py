@@ -77,7 +77,7 @@ def _killed_at(point: str) -> Script:
         else:
             chores = ("adopt", "deep repair") if point == "repair.adopted" else _CHORES[subject]
             trial.keeper = {"chores": chores, "armed": Armed(point, 1 if role == "graph" else trial.rng.randint(1, 3))}
-            trial.repairs = point.startswith("repair")
+            trial.repairs, trial.deep = point.startswith("repair"), point == "repair.adopted"
         yield
         if subject == "events":
             yield from trial.until_deeds(trial.somewhere())

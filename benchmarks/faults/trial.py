@@ -94,6 +94,8 @@ class Trial:
     """Whether a worker that died is replaced, under a new name."""
     repairs: bool = False
     """Whether green is reached by an audit that repairs, because something is broken that no drain can know of."""
+    deep: bool = False
+    """Whether that takes a deep audit, because properties are changed under the digest that they had."""
     retried: bool = False
     """Whether calls of the record may have been made twice by its client: the second one then finds everything done."""
     damage: list[str] = field(default_factory=list)
@@ -288,7 +290,7 @@ def _become_green(trial: Trial, result: Result, patience: float) -> None:
                 break
             if settled:
                 try:
-                    verdict = client.audit(repair=trial.repairs)
+                    verdict = client.audit(deep=trial.deep, repair=trial.repairs)
                 except MemoryPipelinesError as error:
                     result.problems.append(f"the audit could not look: {error.code}")
                 else:
