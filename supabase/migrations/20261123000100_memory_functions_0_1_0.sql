@@ -47,19 +47,36 @@ begin
   where a.alias_id = w.id and (a.name is null or (a.type = 'thing' and w.type <> 'thing'));
 end $$;
 
--- Forgets the merged names, of those given and of what they were merged into, that no memory says any more.
-create or replace function memory.forget_names(p_entities uuid[]) returns void
+-- Forgets the merged names, of those given and of what they were merged into, that no memory says any more. What lived under such a
+-- name takes another that it goes by: those entities are returned.
+create or replace function memory.forget_unsaid_names(p_entities uuid[]) returns uuid[]
 language plpgsql as $$
+declare
+  renamed uuid[] := '{}';
 begin
   if exists (select from memory.aliases where alias_id = any (p_entities)) then
     with recursive up as (
       select alias_id, parent_id from memory.aliases where alias_id = any (p_entities)
       union select a.alias_id, a.parent_id from memory.aliases a join up on a.alias_id = up.parent_id
+    ), unsaid as (
+      select alias_id, entity_id, name_key from memory.aliases a
+      where a.alias_id in (select alias_id from up) and a.name is not null
+        and not exists (select from memory.mentions m where m.entity_id in (select memory.family(a.alias_id)))
+    ), forgotten as (
+      update memory.aliases a set name = null, name_key = null, type = null from unsaid u where a.alias_id = u.alias_id
+    ), other as (
+      update memory.entities e set name = h.name, type = h.type, name_key = h.name_key, revision = e.revision + 1
+      from unsaid u cross join lateral (
+        select * from memory.aliases h
+        where h.entity_id = u.entity_id and h.name is not null and h.alias_id not in (select alias_id from unsaid)
+        order by h.merged_at, h.alias_id limit 1
+      ) h
+      where e.id = u.entity_id and e.name_key = u.name_key and e.deleted_at is null
+      returning e.id
     )
-    update memory.aliases a set name = null, name_key = null, type = null
-    where a.alias_id in (select alias_id from up) and a.name is not null
-      and not exists (select from memory.mentions m where m.entity_id in (select memory.family(a.alias_id)));
+    select coalesce(array_agg(id), '{}') into renamed from other;
   end if;
+  return renamed;
 end $$;
 
 -- The entity with a name, merged or not, and whether or not any memory still says that name; raises where there is none.
@@ -1138,6 +1155,7 @@ language plpgsql as $$
 declare
   gone_entities uuid[];
   gone_relations uuid[];
+  renamed uuid[];
 begin
   with gone as (
     update memory.relations r
@@ -1157,7 +1175,12 @@ begin
     returning e.id
   )
   select coalesce(array_agg(id), '{}') into gone_entities from gone;
-  perform memory.forget_names(p_entities);
+  renamed := memory.forget_unsaid_names(p_entities);
+  if cardinality(renamed) > 0 then
+    delete from memory.embeddings where kind = 'entity' and id = any (renamed);  -- a vector tells the name
+    perform memory.owe('graph', 'entity', renamed);
+    perform memory.owe('embeddings', 'entity', renamed);
+  end if;
   if cardinality(gone_entities) > 0 then
     gone_relations := gone_relations || memory.drop_curated(gone_entities);
     delete from memory.embeddings where kind = 'entity' and id = any (gone_entities);
@@ -1171,7 +1194,7 @@ begin
   if cardinality(gone_relations) > 0 then
     perform memory.owe('graph', 'relation', gone_relations);
   end if;
-  return memory.refs('entity', gone_entities) || memory.refs('relation', gone_relations);
+  return memory.refs('entity', gone_entities || renamed) || memory.refs('relation', gone_relations);
 end $$;
 
 -- Makes the links of some memories exactly what one origin says they are; what the other origin says stays.
@@ -3005,7 +3028,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '05b7c6b218873ffc0999a050b32e283a860076378cf10298dc30e6ddcd1b7c91') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '5e6434764684264d526154695dcb0e75881dccd4f85d00a74df9a742cda1b93a') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';

@@ -90,6 +90,22 @@ def test_names_live_as_long_as_a_memory_says_them(record: RecordStore) -> None:
     assert shown(record)[0] == {(again, "Robert"), (later, "Robert")}
 
 
+def test_a_borrowed_name_is_given_back_when_no_memory_says_it_any_more(record: RecordStore) -> None:
+    first = say(record, "Ada", "Ben", "Cora")
+    record.merge_entities("default", "Ben", "Ada", by=None)
+    record.merge_entities("default", "Cora", "Ada", by=None)
+    record.forget(ids=[first])
+    ben, cora = say(record, "Ben"), say(record, "Cora")
+    assert shown(record)[0] == {(ben, "Ben"), (cora, "Ben")}, "woken by an alias, it is called so until its own name comes"
+    record.forget(ids=[ben])
+    assert shown(record)[0] == {(cora, "Cora")}
+    ben = say(record, "Ben")
+    assert shown(record)[0] == {(cora, "Cora"), (ben, "Cora")}
+    record.unmerge_entity("default", "Ben")
+    ada = say(record, "Ada")
+    assert shown(record)[0] == {(cora, "Ada"), (ada, "Ada"), (ben, "Ben")}
+
+
 @pytest.mark.parametrize(("source", "target", "error", "code"), [
     ("Ben", "ben", InvalidInput, "entity_merged_with_itself"), ("Ben", "Ada", InvalidInput, "entity_merged_with_itself"),
     ("Ada", "Cleo", Conflict, "entity_is_alias"), ("Far", "Ben", NotFound, "entity_unknown"), ("Ben", "Far", NotFound, "entity_unknown"),

@@ -61,12 +61,25 @@ def learn_names(tables: Tables, said: Mapping[str, dict[str, Any]]) -> None:
         tables.aliases.put(id_, replace(alias, name=name, name_key=key, type=kind))
 
 
-def forget_names(tables: Tables, entities: Iterable[str]) -> None:
-    """Forget the merged names, of those given and of what they were merged into, that no memory says any more."""
+def forget_unsaid_names(tables: Tables, entities: Iterable[str]) -> list[str]:
+    """Forget the merged names, of those given and of what they were merged into, that no memory says any more. What lived under such a
+    name takes another that it goes by: those entities are returned."""
     up = [id_ for id_ in dict.fromkeys(entities) if id_ in tables.aliases]
+    forgotten: list[tuple[str, str | None]] = []
     for id_ in up:  # it grows meanwhile
         alias = tables.aliases[id_]
         if alias.parent in tables.aliases and alias.parent not in up:
             up.append(alias.parent)
         if alias.name is not None and not any(tables.mentions.having("subject", member) for member in family(tables, id_)):
+            forgotten.append((alias.entity, alias.name_key))
             tables.aliases.put(id_, replace(alias, name=None, name_key=None, type=None))
+    renamed = []
+    for id_, key in forgotten:
+        entity = tables.entities[id_]
+        known = [alias for alias in tables.aliases.having("entity", id_) if alias.name is not None]
+        if entity.deleted_at is None and entity.name_key == key and known:
+            other = min(known, key=lambda alias: (alias.merged_at, alias.id))
+            fresh = replace(entity, name=other.name, name_key=other.name_key, type=other.type, revision=entity.revision + 1)
+            tables.entities.put(id_, fresh)
+            renamed.append(id_)
+    return renamed

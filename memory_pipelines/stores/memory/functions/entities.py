@@ -10,7 +10,7 @@ from uuid import uuid4
 from memory_pipelines.stores.memory.functions.alias_names import (
     borrows_name,
     entity_named,
-    forget_names,
+    forget_unsaid_names,
     learn_names,
     relation_named,
     shown_as,
@@ -192,10 +192,13 @@ def drop_unsupported(tables: Tables, entities: Iterable[str], relations: Iterabl
         tables.entities.put(id_, fresh)
         drop_embeddings(tables, "entity", id_)
         settle_gone(tables, "embeddings", "entity", id_, revision=fresh.revision, version=fresh.revision)
-    forget_names(tables, entities)
-    owe(tables, "graph", "entity", gone_entities)
+    renamed = forget_unsaid_names(tables, entities)
+    for id_ in renamed:
+        drop_embeddings(tables, "entity", id_)  # a vector tells the name
+    owe(tables, "embeddings", "entity", renamed)
+    owe(tables, "graph", "entity", [*gone_entities, *renamed])
     owe(tables, "graph", "relation", gone_relations)
-    return [*refs("entity", gone_entities), *refs("relation", gone_relations)]
+    return [*refs("entity", [*gone_entities, *renamed]), *refs("relation", gone_relations)]
 
 
 def drop_links(tables: Tables, memories: Sequence[str]) -> list[list[str]]:

@@ -9,6 +9,7 @@ language plpgsql as $$
 declare
   gone_entities uuid[];
   gone_relations uuid[];
+  renamed uuid[];
 begin
   with gone as (
     update memory.relations r
@@ -28,7 +29,12 @@ begin
     returning e.id
   )
   select coalesce(array_agg(id), '{}') into gone_entities from gone;
-  perform memory.forget_names(p_entities);
+  renamed := memory.forget_unsaid_names(p_entities);
+  if cardinality(renamed) > 0 then
+    delete from memory.embeddings where kind = 'entity' and id = any (renamed);  -- a vector tells the name
+    perform memory.owe('graph', 'entity', renamed);
+    perform memory.owe('embeddings', 'entity', renamed);
+  end if;
   if cardinality(gone_entities) > 0 then
     gone_relations := gone_relations || memory.drop_curated(gone_entities);
     delete from memory.embeddings where kind = 'entity' and id = any (gone_entities);
@@ -42,7 +48,7 @@ begin
   if cardinality(gone_relations) > 0 then
     perform memory.owe('graph', 'relation', gone_relations);
   end if;
-  return memory.refs('entity', gone_entities) || memory.refs('relation', gone_relations);
+  return memory.refs('entity', gone_entities || renamed) || memory.refs('relation', gone_relations);
 end $$;
 
 -- Makes the links of some memories exactly what one origin says they are; what the other origin says stays.
