@@ -108,6 +108,10 @@ class Machine:
 
         engines.until(passes, f"{service} is healthy; see {log}", seconds)
 
+    def grace(self, service: str) -> float:
+        """How many seconds the file gives a service to end."""
+        return float(self.services[service]["stop_grace_period"].removesuffix("s"))
+
     def stop(self, service: str, number: signal.Signals = signal.SIGTERM, *, seconds: float = 30.0) -> float:
         """What `docker stop` does with TINI_KILL_PROCESS_GROUP set: one signal to the group. Returns how many seconds it took to end.
 

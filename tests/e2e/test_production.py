@@ -172,13 +172,14 @@ def test_the_passwords_of_the_file_are_those_that_count_after_each_start(machine
     assert select(machine, "memory_service", "select 1") == "1"
 
 
-@pytest.mark.parametrize("service", ["dagster-webserver", "code"])
-def test_a_service_ends_when_it_is_asked_to(machine: Machine, service: str) -> None:
-    """Of itself, on one signal; how long that takes is a matter of the machine (`docs/production.md` says what was measured)."""
+@pytest.mark.parametrize("service", ["dagster-webserver", "code", "dagster-daemon"])
+def test_a_service_ends_in_the_time_that_the_file_gives_it(machine: Machine, service: str) -> None:
+    """On one signal. The daemon may be killed then: it waits for its sensors, and holds no work."""
     if service not in machine.processes:
         machine.start(service)
         machine.healthy(service)
     try:
-        machine.stop(service, seconds=PATIENCE)
+        machine.stop(service, seconds=machine.grace(service))
     except subprocess.TimeoutExpired:
-        pytest.fail(f"{service} did not end: {machine.log(service).read_text()[-2000:]}")
+        if service != "dagster-daemon":
+            pytest.fail(f"{service} did not end: {machine.log(service).read_text()[-2000:]}")
