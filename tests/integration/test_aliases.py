@@ -315,6 +315,16 @@ class Histories(RuleBasedStateMachine):
             ).fetchall()
         assert sorted(named) == sorted((key, name) for key, (names, _) in self.model.says.items() for name in names)
 
+    @invariant()
+    def what_lives_goes_by_a_name_of_its_own_or_of_an_alias(self) -> None:
+        """Whose name was forgotten borrows one, and gives it back when that is forgotten too."""
+        with engines.connect(self.settings) as connection:
+            strange = connection.execute(
+                "select e.name from memory.entities e where e.deleted_at is null"
+                " and e.name_hash <> memory.keyed_hash('entity', e.namespace, e.name_key) and not memory.borrows_name(e.id, e.name_key)"
+            ).fetchall()
+        assert strange == []
+
     def teardown(self) -> None:
         try:
             agree(self.client)
