@@ -13,7 +13,6 @@ import json
 import os
 import secrets
 import shutil
-import socket
 import subprocess
 import tempfile
 import threading
@@ -30,6 +29,7 @@ from urllib.parse import parse_qs, urlsplit
 from filelock import FileLock
 
 from tests import engines
+from tests.redis_servers import free_port
 
 PACKAGES = Path(__file__).parent / "supabase"
 CACHE = Path(__file__).parents[1] / ".cache" / "supabase"
@@ -164,13 +164,6 @@ def _answers(server: Supabase) -> bool:
     except OSError:
         return False
     return status == 200
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _url64(value: bytes) -> str:

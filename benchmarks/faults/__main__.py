@@ -81,8 +81,8 @@ def main() -> int:
         if kept is None or options.plan or options.mutants or passes == _PASSES:
             break
         wanted = runner.due(options.trials or 2000, options.engine, runner.read(kept))  # in place of those that never came to their point
-    if options.mutants and kept is not None:
-        if options.write:
+    if options.mutants:
+        if options.write and kept is not None:
             _table(runner.read(kept), True)
         return _every_one_noticed([asdict(result) for result in told])
     code = _table(runner.read(kept) if kept is not None else [asdict(result) for result in told], options.write and kept is not None)

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from memory_pipelines.domain.errors import ConfigurationError, Unavailable
 from memory_pipelines.embedded import Engine, addresses, down, engines, status, up
 from memory_pipelines.embedded.redis import Redis
 from tests.capabilities import need
-from tests.engines import temporary_home
+from tests.engines import temporary_home, until
 
 ENGINES: tuple[Engine, ...] = ("postgres", "redis", "graph")
 ROOT = Path(__file__).parents[2]
@@ -75,14 +75,7 @@ def ended(number: int) -> bool:
 def kill(number: int) -> None:
     """`kill -9`, and wait until the kernel has closed its sockets: until then it still takes connections."""
     os.kill(number, signal.SIGKILL)
-    wait_for(lambda: ended(number))
-
-
-def wait_for(condition: Callable[[], bool], seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.01)
+    until(lambda: ended(number), "the process ends", 20)
 
 
 def python(code: str, *arguments: object) -> subprocess.Popen[str]:
@@ -100,7 +93,7 @@ def write(home: Path, value: str) -> None:
         connection.execute("insert into kept values (%s)", [value])
     with redis.Redis.from_url(found.redis_url) as stream:
         stream.xadd("kept", {"value": value})
-        wait_for(lambda: stream.info("persistence")["aof_pending_bio_fsync"] == 0)
+        until(lambda: stream.info("persistence")["aof_pending_bio_fsync"] == 0, "what was written is synced", 20)
     with redis.Redis.from_url(found.graph_url) as graph:
         graph.execute_command("GRAPH.QUERY", "kept", f"CREATE (:Kept {{value: '{value}'}})")
         graph.save()
@@ -305,7 +298,7 @@ def test_many_processes_that_ask_at_once_get_one_set_of_servers(new_home: Path) 
 def test_a_starter_that_is_killed_in_the_middle_leaves_nothing_half_made(new_home: Path) -> None:
     code = "import sys; from pathlib import Path; from memory_pipelines.embedded import up; up(Path(sys.argv[1]))"
     starter = python(code, new_home)
-    wait_for(lambda: bool(list((new_home / "postgres").glob("new-*/base"))) if (new_home / "postgres").exists() else False)
+    until(lambda: (new_home / "postgres").exists() and list((new_home / "postgres").glob("new-*/base")), "a cluster is being made", 20)
     starter.kill()
     starter.communicate(timeout=20)
     assert not (new_home / "postgres" / "data").exists()

@@ -23,7 +23,8 @@ from pydantic import SecretStr
 from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.domain.errors import ConfigurationError, Unavailable
 from tests import capabilities, compose, engines
-from tests.supabase_server import Supabase, free_port
+from tests.redis_servers import free_port
+from tests.supabase_server import Supabase
 
 CONFIGURATION = compose.ROOT / "deploy" / "gateway.conf"
 
