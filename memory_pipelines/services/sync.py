@@ -94,7 +94,7 @@ def _through_a_probe(platform: Platform, work: Callable[[], DrainResult], should
         wait = float(error.detail.get("probe_in_seconds", 0.0))
         if error.code != breakers.OPEN or wait > max(platform.settings.breaker_seconds, 0.0):
             raise
-    end = time.monotonic() + wait + 0.005  # Redis counts whole milliseconds
+    end = time.monotonic() + wait
     while not should_stop() and (left := end - time.monotonic()) > 0:
         time.sleep(min(left, 0.2))
     return work()

@@ -72,10 +72,9 @@ class RedisBreakers:
         failures = int(found.get("failures", 0))
         if "opened_at" not in found:
             return Breaker(failures=failures, shared=True)
-        pause = int(client.pttl(keys.breaker_pause(self._prefix, name)))  # 0 in its last millisecond, in which it is there still
-        left = max(pause, 1) / 1000 if pause >= 0 else 0.0
+        left = (int(client.pttl(keys.breaker_pause(self._prefix, name))) + 1) / 1000  # negative when it is gone
         since = max(time.time() - float(found["opened_at"]), 0.0)
-        return Breaker("open" if left > 0 else "half-open", failures, left, since, found.get("reason"), shared=True)
+        return Breaker("open" if left > 0 else "half-open", failures, max(left, 0.0), since, found.get("reason"), shared=True)
 
     def _open(self, client: Any, name: str, seconds: float, reason: str) -> None:
         key = keys.breaker(self._prefix, name)
@@ -95,4 +94,5 @@ class RedisBreakers:
 
 
 def _milliseconds(seconds: float) -> int:
-    return max(int(seconds * 1000), 1)
+    """How long a key is to live so that it is gone after so many seconds: Redis lets it live through its last millisecond."""
+    return max(int(seconds * 1000) - 1, 1)
