@@ -26,15 +26,17 @@ _STEPS = (  # one point a step that every seed comes to; the long run has them a
 )
 POINTS = _STEPS.split()
 FAULTS = [name for name in scenarios.FAULTS if not name.startswith("killed at")] + [f"killed at {point}" for point in POINTS]
-CATCHING = {  # fault and seeds that show each broken build; the sound build passes the same ones
-    "guard-off": ("frozen past its lease before the graph", (1,)),
-    "guard-strict": ("killed at graph.applied", (1,)),
-    "settle-by-version": ("held up between apply and settle", (1, 3)),
-    "acknowledge-first": ("killed at graph.applying", (1, 2)),
-    "ledger-outside": ("killed at save.committed", (1, 2)),
-    "marker-off": ("graph wiped", (1, 2)),
-    "fence-off": ("frozen past a purge", (0, 1)),
-    "audit-blind-to-edges": ("edges cut from outside", (1,)),
+# Fault and seeds that show each broken build; the sound build passes the same ones. How processes interleave is no seed's to say, so one
+# trial may miss what another shows (the fence was missed in 8 trials of 50, settling by version in 10 of 36): of each there are enough.
+CATCHING = {
+    "guard-off": ("frozen past its lease before the graph", (1, 2)),
+    "guard-strict": ("killed at graph.applied", (0, 1)),
+    "settle-by-version": ("held up between apply and settle", (0, 1, 2, 3, 4, 5)),
+    "acknowledge-first": ("killed at graph.applying", (0, 1, 3)),
+    "ledger-outside": ("killed at save.committed", (1, 4, 5)),
+    "marker-off": ("graph wiped", (1, 3)),
+    "fence-off": ("frozen past a purge", (0, 1, 2, 3, 5)),
+    "audit-blind-to-edges": ("edges cut from outside", (0, 1)),
 }
 _ALL_SECONDS = 300
 
