@@ -18,6 +18,10 @@ class Vandal(Protocol):
         """A property `foreign` on every node and edge."""
         ...
 
+    def write_numbers_out(self) -> None:
+        """Words where nodes and relations have a revision and a place."""
+        ...
+
     def mention_again(self) -> None:
         """A second MENTIONS from m1 to ada."""
         ...
@@ -42,6 +46,10 @@ class CypherVandal:
     def set_foreign_properties(self) -> None:
         self._run("MATCH (n) SET n.foreign = 'yes'")
         self._run("MATCH ()-[e]->() SET e.foreign = 'yes'")
+
+    def write_numbers_out(self) -> None:
+        self._run("MATCH (n) WHERE n:Memory OR n:Entity SET n.revision = 'two', n.bucket = 'seven', n.leaf = 'three'")
+        self._run("MATCH ()-[e:RELATES_TO]->() SET e.revision = 'two'")
 
     def mention_again(self) -> None:
         self._run("MATCH (m:Memory {id: 'm1'}), (e:Entity {id: 'ada'}) CREATE (m)-[:MENTIONS]->(e)")
@@ -72,6 +80,13 @@ class MemoryVandal:
                 node.props["foreign"] = "yes"
                 for edge in node.out:
                     edge.props["foreign"] = "yes"
+
+    def write_numbers_out(self) -> None:
+        for label in ("Memory", "Entity"):
+            for node in self._held.nodes(label):
+                node.props |= {"revision": "two", "bucket": "seven", "leaf": "three"}
+                for edge in (edge for edge in node.out if edge.type == "RELATES_TO"):
+                    edge.props["revision"] = "two"
 
     def mention_again(self) -> None:
         self._held.draw(self._held.merge("Memory", "m1"), "MENTIONS", self._held.merge("Entity", "ada"), {})

@@ -123,6 +123,17 @@ def test_an_equal_or_newer_row_is_written_whole(graph: GraphStore, vandal: Vanda
     assert one(graph, kind, *AT[kind]) == [row["props"]]
 
 
+def test_a_word_where_a_number_belongs_is_nobodys_and_is_overwritten(furnished: GraphStore, vandal: Vandal) -> None:
+    """No statement fails of it: one word would otherwise keep whole audits and whole batches from the graph."""
+    vandal.write_numbers_out()
+    for kind, count in (("memory", 2), ("entity", 2), ("mention", 3), ("relation", 1)):
+        assert furnished.sums(kind) == furnished.sums(kind, buckets=[7]) == furnished.rows(kind, buckets=(0, 4096)) == []
+        assert len(furnished.rows(kind, nobodys=10)) == count
+    for kind, row in (("entity", entity("ada")), ("memory", memory("m1", "ada")), ("relation", relation("r1", "ada", "ben"))):
+        assert write(furnished, kind, row).applied == 1
+        assert one(furnished, kind, *AT[kind]) == [row["props"]]
+
+
 def test_a_memorys_mentions_become_exactly_what_the_row_says(furnished: GraphStore, vandal: Vandal) -> None:
     vandal.mention_again()
     write(furnished, "memory", memory("m1", "ben", "cleo", revision=1))

@@ -126,7 +126,7 @@ class MemoryGraph:
 
     def _apply_memory(self, row: Row) -> bool:
         node = self._held.merge("Memory", row["id"])
-        if not _fresh(node.props.get("revision", -1), row):
+        if not _fresh([node.props], row):
             return False
         for edge in [edge for edge in node.out if edge.type == "MENTIONS"]:
             self._held.cut(edge)
@@ -137,7 +137,7 @@ class MemoryGraph:
 
     def _apply_entity(self, row: Row) -> bool:
         node = self._held.merge("Entity", row["id"])
-        if fresh := _fresh(node.props.get("revision", -1), row):
+        if fresh := _fresh([node.props], row):
             node.props = dict(row["props"])
         return fresh
 
@@ -157,7 +157,7 @@ class MemoryGraph:
         return found or self._held.make("Entity", {"id": id_, "deleted": True, "revision": -1})
 
     def _replace(self, row: Row, source: Node, target: Node, olds: list[Edge]) -> bool:
-        if not _fresh(max((edge.props.get("revision", -1) for edge in olds), default=-1), row):
+        if not _fresh([edge.props for edge in olds], row):
             return False
         for edge in olds:
             self._held.cut(edge)
@@ -328,8 +328,10 @@ class MemoryGraph:
         return found
 
 
-def _fresh(held_revision: int, row: Row) -> bool:
-    return bool(held_revision <= row["revision"] or held_revision == row["expect"])
+def _fresh(held: Sequence[Row], row: Row) -> bool:
+    """Whether nothing newer is held; a revision that is no number is older than any."""
+    newest = max((_whole(props.get("revision"), -1) for props in held), default=-1)
+    return bool(newest <= row["revision"] or newest == row["expect"])
 
 
 def _stands(node: Node, label: str) -> bool:
@@ -350,5 +352,5 @@ def _edge(kind: str, edge: Edge, label: str) -> dict[str, Any]:
     return {"id": id_, "source": source, "target": edge.target.id, "props": dict(edge.props)}
 
 
-def _whole(value: object) -> int:
-    return value if type(value) is int else 0
+def _whole(value: object, otherwise: int = 0) -> int:
+    return value if type(value) is int else otherwise

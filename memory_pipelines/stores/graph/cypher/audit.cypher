@@ -1,7 +1,8 @@
 // What an audit reads. Edges are counted in the bucket of the node they start from, so that only nodes need an index.
 // What has no place (a bucket of 0 to 4095 and a leaf of 0 to 255), or starts where no such edge may start, is nobody's and
 // is asked for apart. An edge that starts there comes without its source: nobody can name it.
-// `toInteger`, because a text that somebody put in place of a digest would otherwise fail the whole sum.
+// `toInteger`, because a text that somebody put in place of a number would otherwise fail the whole statement: every engine refuses to sum
+// it, and Memgraph to compare it with a number, by `<` or `>=`, where others answer null.
 
 // name: sums_memory
 MATCH (m:Memory) WHERE m.deleted IS NULL AND m.bucket IS NOT NULL
@@ -81,22 +82,26 @@ RETURN n.id, m.id, o.id, properties(n)
 
 // name: nobodys_memory
 MATCH (m:Memory) WHERE m.deleted IS NULL
-WITH m, CASE WHEN m.bucket >= 0 AND m.bucket < 4096 AND m.leaf >= 0 AND m.leaf < 256 THEN 1 ELSE 0 END AS placed WHERE placed = 0
+WITH m, toInteger(m.bucket) AS bucket, toInteger(m.leaf) AS leaf
+WITH m, CASE WHEN bucket = m.bucket AND leaf = m.leaf AND bucket >= 0 AND bucket < 4096 AND leaf >= 0 AND leaf < 256 THEN 1 ELSE 0 END AS placed WHERE placed = 0
 RETURN m.id, properties(m) LIMIT $limit
 
 // name: nobodys_entity
 MATCH (m:Entity) WHERE m.deleted IS NULL
-WITH m, CASE WHEN m.bucket >= 0 AND m.bucket < 4096 AND m.leaf >= 0 AND m.leaf < 256 THEN 1 ELSE 0 END AS placed WHERE placed = 0
+WITH m, toInteger(m.bucket) AS bucket, toInteger(m.leaf) AS leaf
+WITH m, CASE WHEN bucket = m.bucket AND leaf = m.leaf AND bucket >= 0 AND bucket < 4096 AND leaf >= 0 AND leaf < 256 THEN 1 ELSE 0 END AS placed WHERE placed = 0
 RETURN m.id, properties(m) LIMIT $limit
 
 // name: nobodys_mention
 MATCH (m)-[n:MENTIONS]->(o)
-WITH m, n, o, CASE WHEN m.bucket >= 0 AND m.bucket < 4096 AND m.leaf >= 0 AND m.leaf < 256 THEN 1 ELSE 0 END AS placed WHERE placed = 0 OR NOT m:Memory
+WITH m, n, o, toInteger(m.bucket) AS bucket, toInteger(m.leaf) AS leaf
+WITH m, n, o, CASE WHEN bucket = m.bucket AND leaf = m.leaf AND bucket >= 0 AND bucket < 4096 AND leaf >= 0 AND leaf < 256 THEN 1 ELSE 0 END AS placed WHERE placed = 0 OR NOT m:Memory
 RETURN CASE WHEN m:Memory THEN m.id END, o.id, properties(n) LIMIT $limit
 
 // name: nobodys_relation
 MATCH (m)-[n:RELATES_TO]->(o) WHERE n.deleted IS NULL
-WITH m, n, o, CASE WHEN m.bucket >= 0 AND m.bucket < 4096 AND m.leaf >= 0 AND m.leaf < 256 THEN 1 ELSE 0 END AS placed WHERE placed = 0 OR NOT m:Entity
+WITH m, n, o, toInteger(m.bucket) AS bucket, toInteger(m.leaf) AS leaf
+WITH m, n, o, CASE WHEN bucket = m.bucket AND leaf = m.leaf AND bucket >= 0 AND bucket < 4096 AND leaf >= 0 AND leaf < 256 THEN 1 ELSE 0 END AS placed WHERE placed = 0 OR NOT m:Entity
 RETURN n.id, CASE WHEN m:Entity THEN m.id END, o.id, properties(n) LIMIT $limit
 
 // name: range_memory

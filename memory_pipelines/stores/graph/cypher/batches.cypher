@@ -9,7 +9,8 @@
 // it refused, so that "marker refused" and "rows refused" cannot be confused.
 //
 // A row is written when the target is not newer; an equal one is written again, whole. `expect` is the revision of a
-// target ahead of the record that a repair has seen (-2 for none).
+// target ahead of the record that a repair has seen (-2 for none). A revision that is no number is older than any: Memgraph would refuse
+// the whole batch for a text that stands there.
 
 // part: guard
 MERGE (k:Marker {id: 'graph'})
@@ -22,7 +23,7 @@ UNWIND CASE WHEN accepted = 1 THEN $rows ELSE [] END AS r
 // name: apply_memory
 {{guard}}
 MERGE (m:Memory {id: r.id})
-WITH k, m, r, (coalesce(m.revision, -1) <= r.revision OR m.revision = r.expect) AS fresh
+WITH k, m, r, (coalesce(toInteger(m.revision), -1) <= r.revision OR m.revision = r.expect) AS fresh
 OPTIONAL MATCH (m)-[old:MENTIONS]->()
 WITH k, m, r, fresh, collect(old) AS olds
 FOREACH (o IN CASE WHEN fresh THEN olds ELSE [] END | DELETE o)
@@ -35,7 +36,7 @@ RETURN k.counter AS marker, count(r) AS offered, collect(CASE WHEN fresh THEN nu
 // name: apply_entity
 {{guard}}
 MERGE (e:Entity {id: r.id})
-WITH k, e, r, (coalesce(e.revision, -1) <= r.revision OR e.revision = r.expect) AS fresh
+WITH k, e, r, (coalesce(toInteger(e.revision), -1) <= r.revision OR e.revision = r.expect) AS fresh
 FOREACH (one IN CASE WHEN fresh THEN [1] ELSE [] END | SET e = r.props)
 RETURN k.counter AS marker, count(r) AS offered, collect(CASE WHEN fresh THEN null ELSE r.id END) AS refused
 
@@ -45,7 +46,7 @@ MERGE (s:Entity {id: r.source})
 MERGE (t:Entity {id: r.target})
 WITH k, s, t, r
 OPTIONAL MATCH (s)-[old:RELATES_TO {id: r.id}]->(t)
-WITH k, s, t, r, collect(old) AS olds, max(coalesce(old.revision, -1)) AS newest
+WITH k, s, t, r, collect(old) AS olds, max(coalesce(toInteger(old.revision), -1)) AS newest
 WITH k, s, t, r, olds, (newest <= r.revision OR newest = r.expect) AS fresh
 FOREACH (o IN CASE WHEN fresh THEN olds ELSE [] END | DELETE o)
 FOREACH (one IN CASE WHEN fresh THEN [1] ELSE [] END |
@@ -62,7 +63,7 @@ MERGE (s:Entity {id: r.source}) ON CREATE SET s.deleted = true, s.revision = -1
 MERGE (t:Entity {id: r.target}) ON CREATE SET t.deleted = true, t.revision = -1
 WITH k, s, t, r
 OPTIONAL MATCH (s)-[old:RELATES_TO {id: r.id}]->(o) WHERE o.id = r.target
-WITH k, s, t, r, collect(old) AS olds, max(coalesce(old.revision, -1)) AS newest
+WITH k, s, t, r, collect(old) AS olds, max(coalesce(toInteger(old.revision), -1)) AS newest
 WITH k, s, t, r, olds, (newest <= r.revision OR newest = r.expect) AS fresh
 FOREACH (o IN CASE WHEN fresh THEN olds ELSE [] END | DELETE o)
 FOREACH (one IN CASE WHEN fresh THEN [1] ELSE [] END |
