@@ -274,6 +274,33 @@ def test_merges_and_curated_entities_respect_each_other(curator: Curator) -> Non
     assert curator.client.related("Dan").name == "Dan"
 
 
+def test_a_curated_type_outlives_the_borrowed_name_that_it_was_given_under(curator: Curator) -> None:
+    """Whether that name leaves because no memory says it any more, or because the merge is undone."""
+    client = curator.client
+    client.set_policy("default", "adopt")
+    people = {name: {"name": name, "type": "person"} for name in ("Eva", "Finn", "Gwen", "Hugo")}
+    first = client.save("All of them.", entities=list(people.values()))
+    for alias in ("Finn", "Gwen", "Hugo"):
+        client.merge_entities(alias, "Eva")
+    client.forget(first.id)
+    client.save("Gwen and Hugo.", entities=[people["Gwen"], people["Hugo"]])
+    finn = client.save("Finn.", entities=[people["Finn"]])
+    client.sync()
+    eva = curator.entity("Gwen")  # the first of its names that is said again
+    curator.write("MATCH (e:Entity {id: $id}) SET e.type = 'scientist'", id=eva)
+    assert curator.repaired().clean
+    assert client.related("Finn").name == "Gwen"
+    client.unmerge_entity("Gwen")
+    client.sync()
+    settled(curator)
+    assert (curator.props(eva)["name"], curator.props(eva)["type"]) == ("Finn", "scientist")
+    client.forget(finn.id)
+    client.sync()
+    settled(curator)
+    assert (curator.props(eva)["name"], curator.props(eva)["type"]) == ("Hugo", "scientist")
+    assert client.related("Gwen").type == "person"
+
+
 def test_a_relation_taken_away_while_its_ends_were_merged_stays_away_when_they_are_not(curator: Curator) -> None:
     curator.client.set_policy("default", "adopt")
     given = {"entities": [{"name": "Dan", "type": "person"}], "relations": [{"source": "Dan", "predicate": "knows", "target": "Ben"}]}

@@ -73,11 +73,23 @@ def forget_unsaid_names(tables: Tables, entities: Iterable[str]) -> list[str]:
         if alias.name is not None and not any(tables.mentions.having("subject", member) for member in family(tables, id_)):
             forgotten.append((alias.entity, alias.name_key))
             tables.aliases.put(id_, replace(alias, name=None, name_key=None, type=None))
+    return take_other_names(tables, forgotten)
+
+
+def take_other_names(tables: Tables, leaving: Iterable[tuple[str, str | None]]) -> list[str]:
+    """Let what lives under a name that leaves it take the first other that it goes by.
+
+    Args:
+        leaving: entities, and the key of the name that each may live under and that no alias has any longer.
+
+    Returns:
+        The entities that were renamed.
+    """
     renamed = []
-    for id_, key in forgotten:
+    for id_, key in leaving:
         entity = tables.entities[id_]
         known = [alias for alias in tables.aliases.having("entity", id_) if alias.name is not None]
-        if entity.deleted_at is None and entity.name_key == key and known:
+        if known and key is not None and entity.deleted_at is None and entity.name_key == key:
             other = min(known, key=lambda alias: (alias.merged_at, alias.id))
             fresh = replace(entity, name=other.name, name_key=other.name_key, type=other.type, revision=entity.revision + 1)
             tables.entities.put(id_, fresh)

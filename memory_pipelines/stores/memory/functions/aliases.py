@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 from uuid import uuid4
 
-from memory_pipelines.stores.memory.functions.alias_names import entity_named, family, relation_named, shown_as
+from memory_pipelines.stores.memory.functions.alias_names import entity_named, family, relation_named, shown_as, take_other_names
 from memory_pipelines.stores.memory.functions.base import Payload, clock, iso, keyed_hash, moment, owe, refs, refuse, uuid
 from memory_pipelines.stores.memory.functions.entities import drop_unsupported
 from memory_pipelines.stores.memory.functions.leases import check_lease
@@ -65,13 +65,13 @@ def memory_unmerge_entity_v1(tables: Tables, p: Payload) -> Any:
     for id_ in ids:
         if (alias := tables.aliases.get(id_)) is not None:
             tables.aliases.put(id_, replace(alias, entity=merged.id))
-    renewed = []
-    if tables.entities[merged.id].deleted_at is not None and memories:
-        renewed.append(_call(tables, merged.id, merged))
-    # What lived under the name that leaves it takes another that it goes by.
-    others = _in_order(alias for alias in tables.aliases.having("entity", merged.entity) if alias.name is not None)
-    if others and merged.name_key is not None and tables.entities[merged.entity].name_key == merged.name_key:
-        renewed.append(_call(tables, merged.entity, others[0]))
+    renewed = take_other_names(tables, [(merged.entity, merged.name_key)])
+    if (again := tables.entities[merged.id]).deleted_at is not None and memories:
+        fresh = replace(
+            again, name=merged.name, type=merged.type, name_key=merged.name_key, deleted_at=None, revision=again.revision + 1
+        )  # fmt: skip
+        tables.entities.put(again.id, fresh)
+        renewed.append(again.id)
     owe(tables, "graph", "entity", renewed)
     owe(tables, "embeddings", "entity", renewed)
     touched = [*refs("entity", renewed), *_show_anew(tables, ids, memories, merged.entity)]
@@ -157,16 +157,6 @@ def _shown_relation(tables: Tables, relation: Relation, predicate: str) -> tuple
         old = replace(old, predicate=predicate, deleted_at=None, revision=old.revision + 1)
     tables.relations.put(old.id, old)
     return old.id, True
-
-
-def _call(tables: Tables, id_: str, alias: Alias) -> str:
-    """Let an entity live under the name of an alias."""
-    entity = tables.entities[id_]
-    fresh = replace(
-        entity, name=alias.name, type=alias.type, name_key=alias.name_key, deleted_at=None, revision=entity.revision + 1
-    )  # fmt: skip
-    tables.entities.put(id_, fresh)
-    return id_
 
 
 def _naming(tables: Tables, ids: Iterable[str]) -> list[str]:

@@ -43,36 +43,46 @@ begin
   where a.alias_id = w.id and (a.name is null or (a.type = 'thing' and w.type <> 'thing'));
 end $$;
 
+-- What lives under a name that leaves it takes the first other that it goes by; a type that a person has curated stays. The aliases no
+-- longer have the names that leave. Returns who was renamed.  p_entities, p_name_keys: who may live under which name, pairwise
+create or replace function memory.take_other_names(p_entities uuid[], p_name_keys text[]) returns uuid[] language sql as $$
+  with renamed as (
+    update memory.entities e
+    set name = other.name, name_key = other.name_key, type = case when 'type' = any (e.curated) then e.type else other.type end, revision = e.revision + 1
+    from unnest(p_entities, p_name_keys) leaving(id, name_key) cross join lateral (
+      select a.name, a.name_key, a.type from memory.aliases a
+      where a.entity_id = leaving.id and a.name is not null
+      order by a.merged_at, a.alias_id limit 1
+    ) other
+    where e.id = leaving.id and e.name_key = leaving.name_key and e.deleted_at is null
+    returning e.id
+  )
+  select coalesce(array_agg(id), '{}') from renamed
+$$;
+
 -- Forgets the merged names, of those given and of what they were merged into, that no memory says any more. What lived under such a
 -- name takes another that it goes by: those entities are returned.
 create or replace function memory.forget_unsaid_names(p_entities uuid[]) returns uuid[]
 language plpgsql as $$
 declare
-  renamed uuid[] := '{}';
+  holders uuid[];
+  names text[];
 begin
-  if exists (select from memory.aliases where alias_id = any (p_entities)) then
-    with recursive up as (
-      select alias_id, parent_id from memory.aliases where alias_id = any (p_entities)
-      union select a.alias_id, a.parent_id from memory.aliases a join up on a.alias_id = up.parent_id
-    ), unsaid as (
-      select alias_id, entity_id, name_key from memory.aliases a
-      where a.alias_id in (select alias_id from up) and a.name is not null
-        and not exists (select from memory.mentions m where m.entity_id in (select memory.family(a.alias_id)))
-    ), forgotten as (
-      update memory.aliases a set name = null, name_key = null, type = null from unsaid u where a.alias_id = u.alias_id
-    ), other as (
-      update memory.entities e set name = h.name, type = h.type, name_key = h.name_key, revision = e.revision + 1
-      from unsaid u cross join lateral (
-        select * from memory.aliases h
-        where h.entity_id = u.entity_id and h.name is not null and h.alias_id not in (select alias_id from unsaid)
-        order by h.merged_at, h.alias_id limit 1
-      ) h
-      where e.id = u.entity_id and e.name_key = u.name_key and e.deleted_at is null
-      returning e.id
-    )
-    select coalesce(array_agg(id), '{}') into renamed from other;
+  if not exists (select from memory.aliases where alias_id = any (p_entities)) then
+    return '{}';
   end if;
-  return renamed;
+  with recursive up as (
+    select alias_id, parent_id from memory.aliases where alias_id = any (p_entities)
+    union select a.alias_id, a.parent_id from memory.aliases a join up on a.alias_id = up.parent_id
+  ), unsaid as (
+    select alias_id, entity_id, name_key from memory.aliases a
+    where a.alias_id in (select alias_id from up) and a.name is not null
+      and not exists (select from memory.mentions m where m.entity_id in (select memory.family(a.alias_id)))
+  ), forgotten as (
+    update memory.aliases a set name = null, name_key = null, type = null from unsaid u where a.alias_id = u.alias_id
+  )
+  select array_agg(entity_id), array_agg(name_key) into holders, names from unsaid;
+  return memory.take_other_names(holders, names);
 end $$;
 
 -- The entity with a name, merged or not, and whether or not any memory still says that name; raises where there is none.
@@ -244,19 +254,14 @@ begin
   select * into merged from memory.aliases where alias_id = merged.alias_id;  -- its name may have been forgotten while we waited
   delete from memory.aliases where alias_id = merged.alias_id;
   update memory.aliases set entity_id = merged.alias_id where alias_id = any (family);
+  renewed := memory.take_other_names(array[merged.entity_id], array[merged.name_key]);
   with again as (
     update memory.entities e
     set name = merged.name, type = merged.type, name_key = merged.name_key, deleted_at = null, revision = e.revision + 1
     where e.id = merged.alias_id and e.deleted_at is not null and cardinality(memories) > 0
     returning e.id
-  ), renamed as (  -- what lived under the name that leaves it takes another that it goes by
-    update memory.entities e
-    set name = h.name, type = h.type, name_key = h.name_key, revision = e.revision + 1
-    from (select * from memory.aliases where entity_id = merged.entity_id and name is not null order by merged_at, alias_id limit 1) h
-    where e.id = merged.entity_id and e.name_key = merged.name_key
-    returning e.id
   )
-  select array(select id from again union all select id from renamed) into renewed;
+  select array(select id from again union all select unnest(renewed)) into renewed;
   perform memory.owe('graph', 'entity', renewed);
   perform memory.owe('embeddings', 'entity', renewed);
   touched := memory.refs('entity', renewed) || memory.show_anew(family, memories, array[merged.entity_id]);
