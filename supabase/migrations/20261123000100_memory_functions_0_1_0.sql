@@ -2,16 +2,172 @@
 -- Either the Supabase CLI applies these files, or `memory-pipelines migrate` does the same; both keep the same account of it.
 set search_path = public, extensions;
 
--- Entities merged into others, and back. A merge is a row of `aliases`; mentions and statements keep what was named, and only say as
--- what they are shown, so that undoing it needs nothing but them. Projections and audits see what is shown.
--- Whoever stores links keeps a namespace's aliases as they are until it commits; a merge takes them for itself. This comes before any
--- row is locked.
+-- Edits that somebody made in the graph, taken into the record as revisions of their own where a namespace's policy says so, and only while
+-- the record shows what the plan saw; that is checked under the rows' locks, in the order of `entities.sql`.
 
--- Keeps the aliases of some namespaces from changing until this transaction ends. Returns how many namespaces that were.
-create or replace function memory.keep_aliases(p_namespaces text[]) returns integer language sql as $$
-  select count(pg_advisory_xact_lock_shared(k)::text)::integer
-  from (select distinct hashtextextended('aliases:' || n, 0) as k from unnest(p_namespaces) n order by 1) keys
+-- Makes outside edits part of the record: new revisions with their origin, owed like any other write, each only while the record shows
+-- what the plan saw and the namespace adopts.
+--   {"identity", "rows": [{change: edit, id, revision, fields: {name?, key?, type?, aliases?, summary?}}
+--                       | {change: add, source, target, source_revision, target_revision, predicate} | {change: remove, id, revision}, …]}
+--   -> {"rows": [{outcome: adopted|held|refused, reason?, id?, revision?}, …], "touched": [[kind, id], …]}; `held` means that the record says so already
+create or replace function public.memory_adopt_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  item jsonb;
+  result jsonb;
+  results jsonb := '[]';
+  touched jsonb := '[]';
+begin
+  perform memory.same_record(p ->> 'identity');
+  perform id from memory.entities
+  where id in (
+    select memory.as_uuid(i) from jsonb_array_elements(p -> 'rows') r, unnest(array[r ->> 'id', r ->> 'source', r ->> 'target']) i
+    where r ->> 'change' in ('edit', 'add')
+  ) order by id for update;
+  perform id from memory.relations
+  where id in (select memory.as_uuid(r ->> 'id') from jsonb_array_elements(p -> 'rows') r where r ->> 'change' = 'remove') order by id for update;
+  for item in select value from jsonb_array_elements(p -> 'rows') loop
+    result := case item ->> 'change' when 'edit' then memory.adopt_edit(item) when 'add' then memory.adopt_added(item) when 'remove' then memory.adopt_removed(item) end;
+    if result is null then
+      perform memory.raise_error(400, 'plan_invalid', 'A change that is adopted is an edit, an addition or a removal.');
+    end if;
+    results := results || jsonb_build_array(result - 'touched');
+    touched := touched || coalesce(result -> 'touched', '[]');
+  end loop;
+  return jsonb_build_object('rows', results, 'touched', touched);
+end $$;
+
+create or replace function memory.refused(p_reason text) returns jsonb language sql immutable as $$
+  select jsonb_build_object('outcome', 'refused', 'reason', p_reason)
 $$;
+
+create or replace function memory.adopts(p_namespace text) returns boolean language sql stable as $$
+  select exists (select from memory.namespaces where name = p_namespace and outside_edits = 'adopt')
+$$;
+
+-- Whether the graph had this revision of a row, and nothing is on its way there: only then is a difference somebody's deed.
+create or replace function memory.shown_at(p_kind text, p_id uuid, p_revision integer) returns boolean language sql stable as $$
+  select exists (select from memory.ledger where projection = 'graph' and kind = p_kind and id = p_id::text and owed_number is null and settled_revision = p_revision)
+$$;
+
+-- Curated fields of an entity, as a person left them in the graph.
+create or replace function memory.adopt_edit(item jsonb) returns jsonb language plpgsql as $$
+declare
+  e memory.entities;
+  f jsonb := item -> 'fields';
+  hash bytea;
+begin
+  select * into e from memory.entities where id = memory.as_uuid(item ->> 'id');
+  if e.id is null or e.deleted_at is not null or e.revision <> (item ->> 'revision')::integer or not memory.shown_at('entity', e.id, e.revision) then
+    return memory.refused('changed');
+  elsif not memory.adopts(e.namespace) then
+    return memory.refused('policy');
+  end if;
+  if f ? 'name' then
+    hash := memory.keyed_hash('entity', e.namespace, f ->> 'key');
+    if exists (select from memory.entities where name_hash = hash and id <> e.id and deleted_at is null)
+      or exists (select from memory.entity_names where name_hash = hash and entity_id <> e.id) then
+      return memory.refused('name_taken');
+    end if;
+    if hash <> e.name_hash then
+      insert into memory.entity_names (name_hash, entity_id, found_as)
+      values (hash, e.id, coalesce((select found_as from memory.entity_names where entity_id = e.id limit 1), e.name_key))
+      on conflict (name_hash) do nothing;
+    end if;
+  end if;
+  update memory.entities
+  set name = coalesce(f ->> 'name', name), name_key = coalesce(f ->> 'key', name_key), type = coalesce(f ->> 'type', type),
+      aliases = case when f ? 'aliases' then array(select jsonb_array_elements_text(f -> 'aliases')) else aliases end,
+      summary = case when f ? 'summary' then f ->> 'summary' else summary end,
+      curated = array(select distinct c from unnest(curated || array(select jsonb_object_keys(f - 'key'))) c order by c), revision = revision + 1
+  where id = e.id;
+  insert into memory.adoptions (change, kind, subject, revision, entities, before)
+  values ('edit', 'entity', e.id, e.revision + 1, array[e.id],
+    (select jsonb_object_agg(k, to_jsonb(e) -> k) from jsonb_object_keys(f - 'key') k));
+  perform memory.owe('graph', 'entity', array[e.id]);
+  perform memory.owe('embeddings', 'entity', array[e.id]);
+  return jsonb_build_object('outcome', 'adopted', 'id', e.id, 'revision', e.revision + 1, 'touched', memory.refs('entity', array[e.id]));
+end $$;
+
+-- A relation that a person drew between two entities of the record.
+create or replace function memory.adopt_added(item jsonb) returns jsonb language plpgsql as $$
+declare
+  s memory.entities;
+  t memory.entities;
+  x memory.relations;
+  hash bytea;
+begin
+  select * into s from memory.entities where id = memory.as_uuid(item ->> 'source') and deleted_at is null;
+  select * into t from memory.entities where id = memory.as_uuid(item ->> 'target') and deleted_at is null;
+  if s.id is null or t.id is null or s.namespace <> t.namespace
+    or s.revision <> (item ->> 'source_revision')::integer or t.revision <> (item ->> 'target_revision')::integer then
+    return memory.refused('changed');
+  elsif not memory.adopts(s.namespace) then
+    return memory.refused('policy');
+  end if;
+  hash := memory.keyed_hash('relation', s.id::text, item ->> 'predicate', t.id::text);
+  insert into memory.relations as r (namespace, source_id, predicate, target_id, name_hash, adopted_at)
+  values (s.namespace, s.id, item ->> 'predicate', t.id, hash, clock_timestamp()) on conflict (name_hash) do nothing
+  returning r.* into x;
+  if x.id is null then
+    select * into x from memory.relations where name_hash = hash for update;
+    if x.deleted_at is null then
+      return jsonb_build_object('outcome', 'held', 'id', x.id, 'revision', x.revision);
+    end if;
+    update memory.relations set predicate = item ->> 'predicate', deleted_at = null, adopted_at = clock_timestamp(), revision = revision + 1
+    where id = x.id returning * into x;
+  end if;
+  delete from memory.retractions where relation_id = x.id;
+  insert into memory.adoptions (change, kind, subject, revision, entities) values ('add', 'relation', x.id, x.revision, array[s.id, t.id]);
+  perform memory.owe('graph', 'relation', array[x.id]);
+  return jsonb_build_object('outcome', 'adopted', 'id', x.id, 'revision', x.revision, 'touched', memory.refs('relation', array[x.id]));
+end $$;
+
+-- A relation that a person took away: it loses every support that it has.
+create or replace function memory.adopt_removed(item jsonb) returns jsonb language plpgsql as $$
+declare
+  x memory.relations;
+begin
+  select * into x from memory.relations where id = memory.as_uuid(item ->> 'id');
+  if x.id is null or x.deleted_at is not null or x.revision <> (item ->> 'revision')::integer or not memory.shown_at('relation', x.id, x.revision) then
+    return memory.refused('changed');
+  elsif not memory.adopts(x.namespace) then
+    return memory.refused('policy');
+  end if;
+  insert into memory.adoptions (change, kind, subject, revision, entities, before)
+  values ('remove', 'relation', x.id, x.revision + 1, array[x.source_id, x.target_id], jsonb_build_object('predicate', x.predicate,
+    'memories', (select coalesce(jsonb_agg(jsonb_build_array(memory_id, given, extracted) order by memory_id), '[]') from memory.statements where coalesce(shown_id, relation_id) = x.id)));
+  -- Also what it was named between entities that are merged into these: an undone merge must not bring it back.
+  insert into memory.retractions (relation_id)
+  select x.id union select relation_id from memory.statements where shown_id = x.id
+  on conflict (relation_id) do update set at = excluded.at;
+  delete from memory.statements where coalesce(shown_id, relation_id) = x.id;
+  update memory.relations set revision = revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null where id = x.id;
+  perform memory.owe('graph', 'relation', array[x.id]);
+  return jsonb_build_object('outcome', 'adopted', 'id', x.id, 'revision', x.revision + 1, 'touched', memory.refs('relation', array[x.id]));
+end $$;
+
+-- Entities are being deleted: nothing that a person wrote of them stays, and no relation that was drawn to one by hand.
+-- Returns the relations that go with them.
+create or replace function memory.drop_curated(p_entities uuid[]) returns uuid[] language plpgsql as $$
+declare
+  gone uuid[];
+begin
+  delete from memory.entity_names where entity_id = any (p_entities);
+  update memory.adoptions set before = null where entities && p_entities and before is not null;
+  with dropped as (
+    update memory.relations r set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null
+    where r.adopted_at is not null and (r.source_id = any (p_entities) or r.target_id = any (p_entities))
+      and not exists (select from memory.statements s where coalesce(s.shown_id, s.relation_id) = r.id)
+    returning r.id
+  )
+  select coalesce(array_agg(id), '{}') into gone from dropped;
+  return gone;
+end $$;
+
+-- What a name means once entities were merged: as what one is shown, which merged names are still said, and who lives under which.
+-- Merging: `aliases.sql`.
 
 -- The entity that a named one is shown as: itself, unless it was merged.
 create or replace function memory.shown_as(p_id uuid) returns uuid language sql stable as $$
@@ -88,6 +244,17 @@ begin
   select array_agg(entity_id), array_agg(name_key) into holders, names from unsaid;
   return memory.take_other_names(holders, names);
 end $$;
+
+-- Entities merged into others, and back. A merge is a row of `aliases`; mentions and statements keep what was named, and only say as
+-- what they are shown, so that undoing it needs nothing but them. Projections and audits see what is shown.
+-- Whoever stores links keeps a namespace's aliases as they are until it commits; a merge takes them for itself. This comes before any
+-- row is locked.
+
+-- Keeps the aliases of some namespaces from changing until this transaction ends. Returns how many namespaces that were.
+create or replace function memory.keep_aliases(p_namespaces text[]) returns integer language sql as $$
+  select count(pg_advisory_xact_lock_shared(k)::text)::integer
+  from (select distinct hashtextextended('aliases:' || n, 0) as k from unnest(p_namespaces) n order by 1) keys
+$$;
 
 -- The entity with a name, merged or not, and whether or not any memory still says that name; raises where there is none.
 create or replace function memory.named_entity(p_namespace text, p_named jsonb) returns memory.entities
@@ -337,8 +504,8 @@ begin
   return result;
 end $$;
 
--- What the stores must show, said by the record: sums and digests for the quick audit, expected rows for the deep one,
--- exact anti-joins for what lives beside the record. Nothing here writes but the verdict.
+-- What the graph must show, said by the record: sums and digests for the quick audit, expected rows for the deep one, and what the ledger
+-- says of both. Vectors: `audit_embeddings.sql`; rounds and verdicts: `audit_rounds.sql`. Nothing here writes.
 
 -- Sums per bucket, or per leaf of some buckets, of what must be live in the graph.
 --   {"kind": memory|entity|mention|relation, "buckets"?: [b, …], "leaves"?: false} -> [[bucket, count, high, low], …] or [[bucket, leaf, count, high, low], …]
@@ -440,6 +607,79 @@ begin
   return rows;
 end $$;
 
+-- Debts too old, and rows that were set aside: at most a thousand of them, oldest first, and a count of the rest.
+--   {"budget_seconds"} -> {"pending": n, "findings": […], "more": {kind: n}}
+create or replace function public.memory_audit_ledger_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  budget interval := make_interval(secs => (input::jsonb ->> 'budget_seconds')::float8);
+  result jsonb;
+begin
+  with late as (
+    select case when parked_at is null then 'owed_too_long' when dropped_at is null then 'parked' else 'given_up' end as kind, projection, l.kind as subject, id, owed_since, attempts, last_error,
+      row_number() over (order by owed_number) as n
+    from memory.ledger l where owed_number is not null and (owed_since < clock_timestamp() - budget or parked_at is not null)
+  )
+  select jsonb_build_object(
+    'pending', (select count(*) from memory.ledger where owed_number is not null and parked_at is null and owed_since >= clock_timestamp() - budget),
+    'more', (select coalesce(jsonb_object_agg(x.kind, x.rest), '{}') from (select kind, count(*) as rest from late where n > 1000 group by kind) x),
+    'findings', coalesce((select jsonb_agg(jsonb_build_object('kind', l.kind, 'store', 'ledger', 'subject', l.subject, 'id', l.id,
+        'expected', jsonb_build_object('projection', l.projection, 'owed', false),
+        'actual', jsonb_build_object('projection', l.projection, 'owed_since', l.owed_since, 'attempts', l.attempts, 'error', l.last_error),
+        'hint', jsonb_build_object('projection', l.projection))) from late l where n <= 1000), '[]'))
+  into result;
+  return result;
+end $$;
+
+-- One page of one kind, both ways: subjects that the ledger does not know, and ledger rows that claim to have shown a subject which the
+-- record does not know. (A repair of what the record never held settles at version 0: that claims nothing.)
+--   {"kind": memory|entity|relation, "after": id|null, "limit"} -> {"findings": […], "next": id|null}
+create or replace function public.memory_audit_coverage_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off set plan_cache_mode = force_custom_plan as $$
+declare
+  p jsonb := input::jsonb;
+  p_kind text := p ->> 'kind';
+  low uuid := coalesce((p ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000');
+  low_text text := coalesce(p ->> 'after', '');
+  wanted text[] := case p_kind when 'memory' then array['graph', 'embeddings', 'entities'] when 'entity' then array['graph', 'embeddings'] else array['graph'] end;
+  subjects uuid[];
+  high text;
+  result jsonb;
+begin
+  execute format('select array(select id from memory.%I where id > $1 order by id limit $2)',
+    case p_kind when 'memory' then 'memories' when 'entity' then 'entities' else 'relations' end)
+  into subjects using low, (p ->> 'limit')::integer;
+  if cardinality(subjects) = (p ->> 'limit')::integer then
+    high := subjects[cardinality(subjects)]::text;
+  end if;
+  with known as (
+    select w.projection, s::text as id from unnest(subjects) s, unnest(wanted) w(projection)
+  ), held as (
+    select l.projection, l.id from memory.ledger l
+    where l.projection = any (array['graph', 'embeddings', 'entities']) and l.kind = p_kind and l.id > low_text and (high is null or l.id <= high)
+  ), differing as (
+    select coalesce(k.projection, h.projection) as projection, coalesce(k.id, h.id) as id, k.id is null as strange
+    from known k full join held h on h.projection = k.projection and h.id = k.id
+    where k.id is null or h.id is null
+  ), claims as (
+    select l.projection, l.id, l.settled_version, l.settled_revision from memory.ledger l
+    where l.projection = any (array['graph', 'embeddings', 'entities']) and l.kind = p_kind and l.id = any (array(select id from differing where strange))
+      and l.owed_number is null and l.settled_version > 0
+  )
+  select jsonb_build_object(
+    'findings', coalesce((select jsonb_agg(jsonb_build_object('kind', 'unledgered', 'store', 'ledger', 'subject', p_kind, 'id', d.id,
+        'expected', jsonb_build_object('projection', d.projection), 'actual', null, 'hint', jsonb_build_object('projection', d.projection)))
+        from differing d where not d.strange), '[]')
+      || coalesce((select jsonb_agg(jsonb_build_object('kind', 'without_subject', 'store', 'ledger', 'subject', p_kind, 'id', c.id,
+        'expected', null, 'actual', jsonb_build_object('projection', c.projection, 'version', c.settled_version, 'revision', c.settled_revision),
+        'hint', jsonb_build_object('projection', c.projection))) from claims c), '[]'),
+    'next', high)
+  into result;
+  return result;
+end $$;
+
+-- Vectors against the record, by exact anti-joins: both are in one database. Nothing here writes.
+
 -- Differences in one page of passages and embeddings, exactly, by id range, or of some owners. Rows that are owed are left to the
 -- ledger's own audit. Vectors of a generation that is being built are nobody's business yet.
 --   {"after": id|null, "limit"} or {"ids": [id, …]} -> {"findings": [{kind, store, subject, id, expected, actual, hint}], "passages": n, "embeddings": n, "next": id|null}
@@ -534,76 +774,8 @@ begin
   return result;
 end $$;
 
--- Debts too old, and rows that were set aside: at most a thousand of them, oldest first, and a count of the rest.
---   {"budget_seconds"} -> {"pending": n, "findings": […], "more": {kind: n}}
-create or replace function public.memory_audit_ledger_v1(input text) returns jsonb
-language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  budget interval := make_interval(secs => (input::jsonb ->> 'budget_seconds')::float8);
-  result jsonb;
-begin
-  with late as (
-    select case when parked_at is null then 'owed_too_long' when dropped_at is null then 'parked' else 'given_up' end as kind, projection, l.kind as subject, id, owed_since, attempts, last_error,
-      row_number() over (order by owed_number) as n
-    from memory.ledger l where owed_number is not null and (owed_since < clock_timestamp() - budget or parked_at is not null)
-  )
-  select jsonb_build_object(
-    'pending', (select count(*) from memory.ledger where owed_number is not null and parked_at is null and owed_since >= clock_timestamp() - budget),
-    'more', (select coalesce(jsonb_object_agg(x.kind, x.rest), '{}') from (select kind, count(*) as rest from late where n > 1000 group by kind) x),
-    'findings', coalesce((select jsonb_agg(jsonb_build_object('kind', l.kind, 'store', 'ledger', 'subject', l.subject, 'id', l.id,
-        'expected', jsonb_build_object('projection', l.projection, 'owed', false),
-        'actual', jsonb_build_object('projection', l.projection, 'owed_since', l.owed_since, 'attempts', l.attempts, 'error', l.last_error),
-        'hint', jsonb_build_object('projection', l.projection))) from late l where n <= 1000), '[]'))
-  into result;
-  return result;
-end $$;
-
--- One page of one kind, both ways: subjects that the ledger does not know, and ledger rows that claim to have shown a subject which the
--- record does not know. (A repair of what the record never held settles at version 0: that claims nothing.)
---   {"kind": memory|entity|relation, "after": id|null, "limit"} -> {"findings": […], "next": id|null}
-create or replace function public.memory_audit_coverage_v1(input text) returns jsonb
-language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off set plan_cache_mode = force_custom_plan as $$
-declare
-  p jsonb := input::jsonb;
-  p_kind text := p ->> 'kind';
-  low uuid := coalesce((p ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000');
-  low_text text := coalesce(p ->> 'after', '');
-  wanted text[] := case p_kind when 'memory' then array['graph', 'embeddings', 'entities'] when 'entity' then array['graph', 'embeddings'] else array['graph'] end;
-  subjects uuid[];
-  high text;
-  result jsonb;
-begin
-  execute format('select array(select id from memory.%I where id > $1 order by id limit $2)',
-    case p_kind when 'memory' then 'memories' when 'entity' then 'entities' else 'relations' end)
-  into subjects using low, (p ->> 'limit')::integer;
-  if cardinality(subjects) = (p ->> 'limit')::integer then
-    high := subjects[cardinality(subjects)]::text;
-  end if;
-  with known as (
-    select w.projection, s::text as id from unnest(subjects) s, unnest(wanted) w(projection)
-  ), held as (
-    select l.projection, l.id from memory.ledger l
-    where l.projection = any (array['graph', 'embeddings', 'entities']) and l.kind = p_kind and l.id > low_text and (high is null or l.id <= high)
-  ), differing as (
-    select coalesce(k.projection, h.projection) as projection, coalesce(k.id, h.id) as id, k.id is null as strange
-    from known k full join held h on h.projection = k.projection and h.id = k.id
-    where k.id is null or h.id is null
-  ), claims as (
-    select l.projection, l.id, l.settled_version, l.settled_revision from memory.ledger l
-    where l.projection = any (array['graph', 'embeddings', 'entities']) and l.kind = p_kind and l.id = any (array(select id from differing where strange))
-      and l.owed_number is null and l.settled_version > 0
-  )
-  select jsonb_build_object(
-    'findings', coalesce((select jsonb_agg(jsonb_build_object('kind', 'unledgered', 'store', 'ledger', 'subject', p_kind, 'id', d.id,
-        'expected', jsonb_build_object('projection', d.projection), 'actual', null, 'hint', jsonb_build_object('projection', d.projection)))
-        from differing d where not d.strange), '[]')
-      || coalesce((select jsonb_agg(jsonb_build_object('kind', 'without_subject', 'store', 'ledger', 'subject', p_kind, 'id', c.id,
-        'expected', null, 'actual', jsonb_build_object('projection', c.projection, 'version', c.settled_version, 'revision', c.settled_revision),
-        'hint', jsonb_build_object('projection', c.projection))) from claims c), '[]'),
-    'next', high)
-  into result;
-  return result;
-end $$;
+-- Rounds of audits: where one is, what was written since another, since when rows differ, and the verdicts. Nothing but rounds and verdicts
+-- is written.
 
 -- Begins a round, or takes up the one that was interrupted. Only a deep one keeps where it is; `base` is the newest round that was
 -- finished: an incremental one takes what has been touched since.
@@ -769,17 +941,6 @@ language sql stable security definer set search_path = memory, extensions, publi
   from (select * from memory.verdicts order by id desc limit (input::jsonb ->> 'limit')::integer) v
 $$;
 
--- The record says when an entity or a relation was last written, whoever writes it.
-create or replace function memory.stamp_update() returns trigger language plpgsql as $$
-begin
-  new.updated_at := clock_timestamp();
-  return new;
-end $$;
-create or replace trigger entities_stamp before update on memory.entities for each row
-  when (old.revision is distinct from new.revision) execute function memory.stamp_update();
-create or replace trigger relations_stamp before update on memory.relations for each row
-  when (old.revision is distinct from new.revision) execute function memory.stamp_update();
-
 -- Foundations that every other function stands on. Nothing here is callable from outside.
 
 -- Raises an error in the one form that survives every transport: SQLSTATE PTnnn, our code as JSON in the detail.
@@ -850,6 +1011,17 @@ end $$;
 create or replace function memory.millis(at timestamptz) returns bigint language sql immutable strict parallel safe as $$
   select floor(extract(epoch from at - timestamptz '1970-01-01 00:00:00+00') * 1000)::bigint
 $$;
+
+-- The record says when an entity or a relation was last written, whoever writes it.
+create or replace function memory.stamp_update() returns trigger language plpgsql as $$
+begin
+  new.updated_at := clock_timestamp();
+  return new;
+end $$;
+create or replace trigger entities_stamp before update on memory.entities for each row
+  when (old.revision is distinct from new.revision) execute function memory.stamp_update();
+create or replace trigger relations_stamp before update on memory.relations for each row
+  when (old.revision is distinct from new.revision) execute function memory.stamp_update();
 
 -- Dead letters: what failed for a reason of its own and is parked, rows of the ledger and entries of the stream alike.
 -- A parked row is owed still; nobody takes it until it changes, or until somebody retries it. One that is dropped is a debt
@@ -1689,7 +1861,7 @@ language sql security definer set search_path = memory, extensions, public, pg_t
   select to_jsonb(exists (select from released))
 $$;
 
--- Memories: save, update, forget, read. Every write is one transaction with the debts it makes.
+-- Memories: save, update, forget. Every write is one transaction with the debts it makes. Reading them: `reading.sql`.
 
 -- The hash of everything a caller can say about a memory. A time the caller did not give is not part of it, so that
 -- importing a file twice changes nothing.
@@ -2037,6 +2209,8 @@ begin
     'more', not (p ? 'ids' or p ? 'key') and cardinality(ids) > 0);
 end $$;
 
+-- Memories as they are read: one, some, a page, every version; and the namespaces they stand in. Nothing here writes.
+
 create or replace function memory.known_namespace(p_namespace text) returns void language plpgsql stable as $$
 begin
   if not exists (select from memory.namespaces where name = p_namespace) then
@@ -2131,8 +2305,8 @@ language sql stable security definer set search_path = memory, extensions, publi
   select coalesce(jsonb_agg(name order by name), '[]') from memory.namespaces
 $$;
 
--- Repair by plan, and outside edits that become part of the record. A row is owed, or an edit adopted, only while the record shows
--- what the plan saw; that is checked under the rows' locks, in the transaction that owes. Locks in the order of `entities.sql`.
+-- Repair by plan. A row is owed only while the record shows what the plan saw; that is checked under the rows' locks, in the transaction
+-- that owes. Locks in the order of `entities.sql`. Outside edits that become part of the record: `adoption.sql`.
 
 -- Raises unless the plan was made for this record.
 create or replace function memory.same_record(p_identity text) returns void language plpgsql stable as $$
@@ -2214,167 +2388,6 @@ begin
   )
   select array_agg(outcome order by n) into outcomes from planned;
   return jsonb_build_object('rows', coalesce(to_jsonb(outcomes), '[]'));
-end $$;
-
--- Makes outside edits part of the record: new revisions with their origin, owed like any other write, each only while the record shows
--- what the plan saw and the namespace adopts.
---   {"identity", "rows": [{change: edit, id, revision, fields: {name?, key?, type?, aliases?, summary?}}
---                       | {change: add, source, target, source_revision, target_revision, predicate} | {change: remove, id, revision}, …]}
---   -> {"rows": [{outcome: adopted|held|refused, reason?, id?, revision?}, …], "touched": [[kind, id], …]}; `held` means that the record says so already
-create or replace function public.memory_adopt_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-  item jsonb;
-  result jsonb;
-  results jsonb := '[]';
-  touched jsonb := '[]';
-begin
-  perform memory.same_record(p ->> 'identity');
-  perform id from memory.entities
-  where id in (
-    select memory.as_uuid(i) from jsonb_array_elements(p -> 'rows') r, unnest(array[r ->> 'id', r ->> 'source', r ->> 'target']) i
-    where r ->> 'change' in ('edit', 'add')
-  ) order by id for update;
-  perform id from memory.relations
-  where id in (select memory.as_uuid(r ->> 'id') from jsonb_array_elements(p -> 'rows') r where r ->> 'change' = 'remove') order by id for update;
-  for item in select value from jsonb_array_elements(p -> 'rows') loop
-    result := case item ->> 'change' when 'edit' then memory.adopt_edit(item) when 'add' then memory.adopt_added(item) when 'remove' then memory.adopt_removed(item) end;
-    if result is null then
-      perform memory.raise_error(400, 'plan_invalid', 'A change that is adopted is an edit, an addition or a removal.');
-    end if;
-    results := results || jsonb_build_array(result - 'touched');
-    touched := touched || coalesce(result -> 'touched', '[]');
-  end loop;
-  return jsonb_build_object('rows', results, 'touched', touched);
-end $$;
-
-create or replace function memory.refused(p_reason text) returns jsonb language sql immutable as $$
-  select jsonb_build_object('outcome', 'refused', 'reason', p_reason)
-$$;
-
-create or replace function memory.adopts(p_namespace text) returns boolean language sql stable as $$
-  select exists (select from memory.namespaces where name = p_namespace and outside_edits = 'adopt')
-$$;
-
--- Whether the graph had this revision of a row, and nothing is on its way there: only then is a difference somebody's deed.
-create or replace function memory.shown_at(p_kind text, p_id uuid, p_revision integer) returns boolean language sql stable as $$
-  select exists (select from memory.ledger where projection = 'graph' and kind = p_kind and id = p_id::text and owed_number is null and settled_revision = p_revision)
-$$;
-
--- Curated fields of an entity, as a person left them in the graph.
-create or replace function memory.adopt_edit(item jsonb) returns jsonb language plpgsql as $$
-declare
-  e memory.entities;
-  f jsonb := item -> 'fields';
-  hash bytea;
-begin
-  select * into e from memory.entities where id = memory.as_uuid(item ->> 'id');
-  if e.id is null or e.deleted_at is not null or e.revision <> (item ->> 'revision')::integer or not memory.shown_at('entity', e.id, e.revision) then
-    return memory.refused('changed');
-  elsif not memory.adopts(e.namespace) then
-    return memory.refused('policy');
-  end if;
-  if f ? 'name' then
-    hash := memory.keyed_hash('entity', e.namespace, f ->> 'key');
-    if exists (select from memory.entities where name_hash = hash and id <> e.id and deleted_at is null)
-      or exists (select from memory.entity_names where name_hash = hash and entity_id <> e.id) then
-      return memory.refused('name_taken');
-    end if;
-    if hash <> e.name_hash then
-      insert into memory.entity_names (name_hash, entity_id, found_as)
-      values (hash, e.id, coalesce((select found_as from memory.entity_names where entity_id = e.id limit 1), e.name_key))
-      on conflict (name_hash) do nothing;
-    end if;
-  end if;
-  update memory.entities
-  set name = coalesce(f ->> 'name', name), name_key = coalesce(f ->> 'key', name_key), type = coalesce(f ->> 'type', type),
-      aliases = case when f ? 'aliases' then array(select jsonb_array_elements_text(f -> 'aliases')) else aliases end,
-      summary = case when f ? 'summary' then f ->> 'summary' else summary end,
-      curated = array(select distinct c from unnest(curated || array(select jsonb_object_keys(f - 'key'))) c order by c), revision = revision + 1
-  where id = e.id;
-  insert into memory.adoptions (change, kind, subject, revision, entities, before)
-  values ('edit', 'entity', e.id, e.revision + 1, array[e.id],
-    (select jsonb_object_agg(k, to_jsonb(e) -> k) from jsonb_object_keys(f - 'key') k));
-  perform memory.owe('graph', 'entity', array[e.id]);
-  perform memory.owe('embeddings', 'entity', array[e.id]);
-  return jsonb_build_object('outcome', 'adopted', 'id', e.id, 'revision', e.revision + 1, 'touched', memory.refs('entity', array[e.id]));
-end $$;
-
--- A relation that a person drew between two entities of the record.
-create or replace function memory.adopt_added(item jsonb) returns jsonb language plpgsql as $$
-declare
-  s memory.entities;
-  t memory.entities;
-  x memory.relations;
-  hash bytea;
-begin
-  select * into s from memory.entities where id = memory.as_uuid(item ->> 'source') and deleted_at is null;
-  select * into t from memory.entities where id = memory.as_uuid(item ->> 'target') and deleted_at is null;
-  if s.id is null or t.id is null or s.namespace <> t.namespace
-    or s.revision <> (item ->> 'source_revision')::integer or t.revision <> (item ->> 'target_revision')::integer then
-    return memory.refused('changed');
-  elsif not memory.adopts(s.namespace) then
-    return memory.refused('policy');
-  end if;
-  hash := memory.keyed_hash('relation', s.id::text, item ->> 'predicate', t.id::text);
-  insert into memory.relations as r (namespace, source_id, predicate, target_id, name_hash, adopted_at)
-  values (s.namespace, s.id, item ->> 'predicate', t.id, hash, clock_timestamp()) on conflict (name_hash) do nothing
-  returning r.* into x;
-  if x.id is null then
-    select * into x from memory.relations where name_hash = hash for update;
-    if x.deleted_at is null then
-      return jsonb_build_object('outcome', 'held', 'id', x.id, 'revision', x.revision);
-    end if;
-    update memory.relations set predicate = item ->> 'predicate', deleted_at = null, adopted_at = clock_timestamp(), revision = revision + 1
-    where id = x.id returning * into x;
-  end if;
-  delete from memory.retractions where relation_id = x.id;
-  insert into memory.adoptions (change, kind, subject, revision, entities) values ('add', 'relation', x.id, x.revision, array[s.id, t.id]);
-  perform memory.owe('graph', 'relation', array[x.id]);
-  return jsonb_build_object('outcome', 'adopted', 'id', x.id, 'revision', x.revision, 'touched', memory.refs('relation', array[x.id]));
-end $$;
-
--- A relation that a person took away: it loses every support that it has.
-create or replace function memory.adopt_removed(item jsonb) returns jsonb language plpgsql as $$
-declare
-  x memory.relations;
-begin
-  select * into x from memory.relations where id = memory.as_uuid(item ->> 'id');
-  if x.id is null or x.deleted_at is not null or x.revision <> (item ->> 'revision')::integer or not memory.shown_at('relation', x.id, x.revision) then
-    return memory.refused('changed');
-  elsif not memory.adopts(x.namespace) then
-    return memory.refused('policy');
-  end if;
-  insert into memory.adoptions (change, kind, subject, revision, entities, before)
-  values ('remove', 'relation', x.id, x.revision + 1, array[x.source_id, x.target_id], jsonb_build_object('predicate', x.predicate,
-    'memories', (select coalesce(jsonb_agg(jsonb_build_array(memory_id, given, extracted) order by memory_id), '[]') from memory.statements where coalesce(shown_id, relation_id) = x.id)));
-  -- Also what it was named between entities that are merged into these: an undone merge must not bring it back.
-  insert into memory.retractions (relation_id)
-  select x.id union select relation_id from memory.statements where shown_id = x.id
-  on conflict (relation_id) do update set at = excluded.at;
-  delete from memory.statements where coalesce(shown_id, relation_id) = x.id;
-  update memory.relations set revision = revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null where id = x.id;
-  perform memory.owe('graph', 'relation', array[x.id]);
-  return jsonb_build_object('outcome', 'adopted', 'id', x.id, 'revision', x.revision + 1, 'touched', memory.refs('relation', array[x.id]));
-end $$;
-
--- Entities are being deleted: nothing that a person wrote of them stays, and no relation that was drawn to one by hand.
--- Returns the relations that go with them.
-create or replace function memory.drop_curated(p_entities uuid[]) returns uuid[] language plpgsql as $$
-declare
-  gone uuid[];
-begin
-  delete from memory.entity_names where entity_id = any (p_entities);
-  update memory.adoptions set before = null where entities && p_entities and before is not null;
-  with dropped as (
-    update memory.relations r set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null
-    where r.adopted_at is not null and (r.source_id = any (p_entities) or r.target_id = any (p_entities))
-      and not exists (select from memory.statements s where coalesce(s.shown_id, s.relation_id) = r.id)
-    returning r.id
-  )
-  select coalesce(array_agg(id), '{}') into gone from dropped;
-  return gone;
 end $$;
 
 -- Links in which an entity that a person has renamed is named as it was found, whichever of its names the text uses.
@@ -3033,7 +3046,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '5d3791549e9b130e30515115cb800f170001c322c2a0027b354b9b18b13f9cf0') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '7964b98b79997e84dc163043220a67961b2cfa57699ed3a3aea21bbf6b49d850') on conflict (name) do update set value = excluded.value;
 
 reset search_path;
 notify pgrst, 'reload schema';

@@ -1,4 +1,4 @@
-"""Rounds of audits and their verdicts: where one is, what was touched since another, since when rows differ. A twin within `audit.sql`."""
+"""Rounds of audits and their verdicts: where one is, what was touched since another. The twin of `audit_rounds.sql`."""
 
 from __future__ import annotations
 

@@ -68,3 +68,14 @@ end $$;
 create or replace function memory.millis(at timestamptz) returns bigint language sql immutable strict parallel safe as $$
   select floor(extract(epoch from at - timestamptz '1970-01-01 00:00:00+00') * 1000)::bigint
 $$;
+
+-- The record says when an entity or a relation was last written, whoever writes it.
+create or replace function memory.stamp_update() returns trigger language plpgsql as $$
+begin
+  new.updated_at := clock_timestamp();
+  return new;
+end $$;
+create or replace trigger entities_stamp before update on memory.entities for each row
+  when (old.revision is distinct from new.revision) execute function memory.stamp_update();
+create or replace trigger relations_stamp before update on memory.relations for each row
+  when (old.revision is distinct from new.revision) execute function memory.stamp_update();
