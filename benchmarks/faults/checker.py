@@ -1,4 +1,4 @@
-"""The checker: what must be there according to the writers' own logs, against what is there by raw SQL and raw Cypher.
+"""The checker: what must be there according to the writers' own logs (`logs.py`), against what is there (`raw.py`).
 
 It shares no code with the product, least of all with its audit: it imports nothing of `memory_pipelines` (a test holds that). Every
 acknowledged deed counts; one whose answer is missing may have happened or not, but then wholly, in the record and everywhere else.
@@ -16,251 +16,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
-import psycopg
-import redis
-
 from benchmarks.faults import history
-from benchmarks.faults.history import Content, Possible, State
+from benchmarks.faults.history import Content, State
+from benchmarks.faults.logs import Expected, Problem
+from benchmarks.faults.raw import Found
 
 KINDS = ("lost", "duplicated", "ghost", "owed", "answer")
-_UNKNOWN = {"record_unavailable"}  # the record may have done it or not
-_MERGE_REFUSED = {
-    "entity_unknown",
-    "entity_is_alias",
-    "entity_merged_with_itself",
-    "alias_unknown",
-    "namespace_unknown",
-    "lease_held",
-    "entity_curated",
-}
-_WRITTEN = {"created", "updated", "revived"}
-_SAVED_ALL_THE_SAME = {"sync_timeout", "sync_parked", "graph_unavailable", "record_rolled_back"}  # what only the waiting can say
-
-Cypher = Callable[[str], list[list[Any]]]
-Problem = tuple[str, str]
-
-
-def read_log(paths: Iterable[Path]) -> list[tuple[history.Deed, dict[str, Any] | None]]:
-    """Deeds with their answers, None where none came. A line that is cut off was never acknowledged to anybody."""
-    found: list[tuple[history.Deed, dict[str, Any] | None]] = []
-    for path in paths:
-        begun: history.Deed | None = None
-        for line in path.read_bytes().split(b"\n")[:-1] if path.exists() else ():
-            try:
-                entry = json.loads(line)
-            except json.JSONDecodeError:  # its writer died in the middle of it, and another went on below
-                continue
-            if "call" in entry:
-                if begun is not None:
-                    found.append((begun, None))
-                begun = entry["call"]
-            elif begun is not None:
-                found.append((begun, entry["answer"]))
-                begun = None
-        if begun is not None:
-            found.append((begun, None))
-    return found
-
-
-@dataclass
-class Expected:
-    """What the logs allow: per id the states that it may be in."""
-
-    states: dict[str, Possible] = field(default_factory=dict)
-    namespaces: dict[str, str] = field(default_factory=dict)
-    merged: dict[tuple[str, str], frozenset[str | None]] = field(default_factory=dict)
-    """Per namespace and name what that entity may be merged into, None for nothing."""
-    problems: list[Problem] = field(default_factory=list)
-    acknowledged: int = 0
-    unknown: int = 0
-
-
-def expected(entries: Sequence[tuple[history.Deed, dict[str, Any] | None]], *, retried: bool = False) -> Expected:
-    """Follow every deed through all states that are possible before it, and keep those that fit its answer.
-
-    Args:
-        retried: connections to the record broke, so that a call may have been made twice: it then hears that there was nothing to do.
-    """
-    found = Expected()
-    for deed, answer in entries:
-        error = None if answer is None else answer.get("error")
-        unknown = answer is None or error in _UNKNOWN
-        found.unknown += unknown
-        found.acknowledged += not unknown
-        if deed["do"] in ("merge", "unmerge"):
-            _merge(found, deed, answer or {}, unknown=unknown, retried=retried)
-            continue
-        for item in deed.get("items", [deed]):
-            if "namespace" in item:
-                found.namespaces[item["id"]] = item["namespace"]
-        for place, id_ in enumerate(history.named(deed)):
-            before: Possible = found.states.get(id_, frozenset({None}))
-            after = [history.outcomes(deed, id_, state) for state in before]
-            if unknown:
-                found.states[id_] = before | {state for state, _, _ in after}
-                continue
-            several = "items" in deed  # one that was forgotten does not stop the others, nor their waiting
-            fitting = frozenset(state for state, said, version in after if _fits(answer or {}, place, id_, said, version, retried, several))
-            if not fitting:
-                allowed = sorted({f"{said} v{version}" for _, said, version in after})
-                said = (answer or {}).get("error") or (answer or {})["results"][place]
-                found.problems.append(("answer", f"deed {deed['n']} ({deed['do']}) of {id_}: {said}, where only {allowed} was possible"))
-                fitting = frozenset(state for state, _, _ in after)
-            found.states[id_] = fitting
-    return found
-
-
-def _merge(found: Expected, deed: history.Deed, answer: dict[str, Any], *, unknown: bool, retried: bool) -> None:
-    """What a merge, or taking one back, makes of an entity. A refusal changes nothing, nor does a merge of what is one already; but a
-    call that was made twice may hear either of what its first time did."""
-    error = answer.get("error")
-    place = (deed["namespace"], deed["source"])
-    before = found.merged.get(place, frozenset({None}))
-    after: frozenset[str | None] = _roots(found, deed["namespace"], deed["target"]) if deed["do"] == "merge" else frozenset({None})
-    if unknown or (retried and (error == "alias_unknown" or answer.get("merged") == "unchanged")):
-        found.merged[place] = before | after
-    elif error is None:
-        found.merged[place] = before if answer["merged"] == "unchanged" else after
-    elif error not in _MERGE_REFUSED:
-        found.problems.append(("answer", f"deed {deed['n']} ({deed['do']}): {error}"))
-
-
-def _roots(found: Expected, namespace: str, name: str, depth: int = 6) -> frozenset[str | None]:
-    """What a target may stand for: itself, or what it was merged into before."""
-    allowed = found.merged.get((namespace, name), frozenset({None}))
-    roots: set[str | None] = {name} if None in allowed or not depth else set()
-    for into in allowed - {None}:
-        roots |= _roots(found, namespace, str(into), depth - 1) if depth else set()
-    return frozenset(roots)
-
-
-def _fits(answer: dict[str, Any], place: int, id_: str, said: str, version: int | None, retried: bool, several: bool) -> bool:
-    error = answer.get("error")
-    if error in _SAVED_ALL_THE_SAME:
-        return said not in {"memory_unknown", "memory_forgotten"} and (several or said != "forgotten")
-    if error is not None:
-        wanted = {"forgotten": "memory_forgotten"}.get(said, said)
-        return error == wanted or (error == "namespace_unknown" and said == "memory_unknown")
-    got_id, got, got_version = answer["results"][place]
-    again = retried and ((said in _WRITTEN and got == "unchanged") or (said, got) == ("1", "0"))
-    return got_id == id_ and (got == said or again) and (version is None or got_version == version)
-
-
-# -- what is there -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Found:
-    """Everything that the stores show, in raw rows."""
-
-    memories: dict[str, dict[str, Any]]
-    history: list[tuple[Any, ...]]
-    passages: dict[str, list[tuple[int, int, str]]]
-    embeddings: list[tuple[Any, ...]]
-    entities: dict[str, dict[str, Any]]
-    mentions: list[tuple[str, str, str]]
-    """Memory, the entity that it named, and the one that this is shown as since entities were merged."""
-    aliases: dict[str, dict[str, Any]]
-    relations: dict[str, dict[str, Any]]
-    statements: list[tuple[str, str, str]]
-    owed: list[tuple[Any, ...]]
-    settled: dict[tuple[str, str, str], tuple[int | None, int | None]]
-    graph_memories: list[list[Any]]
-    graph_entities: list[list[Any]]
-    graph_mentions: list[list[Any]]
-    graph_relations: list[list[Any]]
-
-
-def look(sql: psycopg.Connection[Any], cypher: Cypher) -> Found:
-    """Read every store whole."""
-
-    def rows(statement: str) -> list[tuple[Any, ...]]:
-        return sql.execute(statement.encode()).fetchall()
-
-    merging = bool(rows("select from pg_tables where schemaname = 'memory' and tablename = 'aliases'"))
-    shown = "coalesce(shown_id, {0})::text" if merging else "{0}::text"
-    aliases = rows("select alias_id::text, namespace, parent_id::text, name from memory.aliases") if merging else []
-    halves = "(digest >> 32) & 4294967295, digest & 4294967295, bucket, leaf"
-    memories = rows(
-        "select id::text, namespace, text, metadata, given, version, revision, deleted_at is not null,"
-        f" floor(extract(epoch from created_at) * 1000)::bigint, key, source, thread, content_hash is null, {halves} from memory.memories"
-    )
-    names = ("namespace", "text", "metadata", "given", "version", "revision", "deleted", "at", "key", "source", "thread", "hashless")
-    entities = rows(f"select id::text, namespace, name, type, revision, deleted_at is not null, name_key, {halves} from memory.entities")
-    relations = rows(
-        "select id::text, namespace, source_id::text, predicate, target_id::text, revision, deleted_at is not null,"
-        " (digest >> 32) & 4294967295, digest & 4294967295 from memory.relations"
-    )
-    passages: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
-    for id_, ordinal, version, text in rows("select memory_id::text, ordinal, version, text from memory.passages order by 1, 2"):
-        passages[id_].append((ordinal, version, text))
-    return Found(
-        memories={row[0]: dict(zip(names, row[1:13], strict=True)) | {"digest": row[13:]} for row in memories},
-        history=rows("select memory_id::text, version, revision, operation, text, metadata, source from memory.history"),
-        passages=passages,
-        embeddings=rows("select kind, id::text, passage, generation, version, namespace, vector_dims(v), v::text from memory.embeddings"),
-        entities={
-            row[0]: dict(zip(("namespace", "name", "type", "revision", "deleted", "key"), row[1:7], strict=True)) | {"digest": row[7:]}
-            for row in entities
-        },
-        mentions=rows(f"select memory_id::text, entity_id::text, {shown.format('entity_id')} from memory.mentions"),  # type: ignore[arg-type]
-        aliases={row[0]: dict(zip(("namespace", "parent", "name"), row[1:], strict=True)) for row in aliases},
-        relations={
-            row[0]: dict(zip(("namespace", "source", "predicate", "target", "revision", "deleted"), row[1:7], strict=True))
-            | {"digest": row[7:]}
-            for row in relations
-        },
-        statements=rows(f"select memory_id::text, relation_id::text, {shown.format('relation_id')} from memory.statements"),  # type: ignore[arg-type]
-        owed=rows("select projection, kind, id, owed_since, parked_at, last_error from memory.ledger where owed_number is not null"),
-        settled={
-            (row[0], row[1], row[2]): (row[3], row[4])
-            for row in rows("select projection, kind, id, settled_revision, settled_version from memory.ledger")
-        },
-        graph_memories=cypher(
-            "MATCH (m:Memory) RETURN m.id, m.namespace, m.revision, m.created_at, m.deleted, m.dh, m.dl, m.bucket, m.leaf"
-        ),
-        graph_entities=cypher(
-            "MATCH (e:Entity) RETURN e.id, e.namespace, e.name, e.type, e.revision, e.deleted, e.dh, e.dl, e.bucket, e.leaf"
-        ),
-        graph_mentions=cypher("MATCH (a)-[n:MENTIONS]->(b) RETURN a.id, b.id, labels(a)[0], labels(b)[0], n.dh"),
-        graph_relations=cypher(
-            "MATCH (a)-[n:RELATES_TO]->(b) RETURN n.id, a.id, b.id, n.predicate, n.namespace, n.revision, n.deleted, n.dh, n.dl"
-        ),
-    )
-
-
-def falkor(path: str, graph: str) -> Cypher:
-    """Raw `GRAPH.QUERY` over a unix socket. In this form a boolean is a word, and a missing property is None."""
-    server = redis.Redis(unix_socket_path=path, decode_responses=True)
-
-    def run(statement: str) -> list[list[Any]]:
-        answer: Any = server.execute_command("GRAPH.QUERY", graph, statement)
-        rows = answer[1] if len(answer) > 1 else []  # what returns nothing has statistics alone
-        return [[{"true": True, "false": False}.get(cell, cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
-
-    return run
-
-
-def bolt(url: str, user: str, password: str, certificates: str | None = None) -> Cypher:
-    """The `neo4j` driver, as it comes; with a file of certificates it trusts those and encrypts."""
-    from neo4j import GraphDatabase, TrustCustomCAs
-
-    trusting: dict[str, Any] = {"encrypted": True, "trusted_certificates": TrustCustomCAs(certificates)} if certificates else {}
-    driver = GraphDatabase.driver(url.replace("+s:", ":") if certificates else url, auth=(user, password), **trusting)
-
-    def run(statement: str) -> list[list[Any]]:
-        with driver.session() as session:
-            return [list(record.values()) for record in session.run(statement)]  # type: ignore[arg-type]
-
-    return run
-
-
-# -- the comparison ----------------------------------------------------------------------------------------------------------
 
 
 def compare(wanted: Expected, found: Found, embed: Callable[[list[str]], Any] | None = None) -> list[Problem]:
@@ -403,9 +167,9 @@ class _Comparison:
                 continue  # nobody names it any more: so neither does the record
             alias = self.found.aliases.get(id_)
             actual = None if alias is None else self.names[alias["parent"]]
-            if alias is not None and self._borrowed(alias["parent"]):
-                continue  # what it was merged into lives under another name, because nobody says its own any more
-            if actual not in allowed:
+            # What it was merged into may live under another name, since nobody says its own any more: then only that it is merged is known.
+            renamed = alias is not None and self._borrowed(alias["parent"])
+            if not (allowed - {None} if renamed else actual in allowed):
                 self.say("lost", f"entity {name} of {namespace} is merged into {actual}; allowed: {sorted(map(str, allowed))}")
         for row in self.found.aliases.values():
             if row["name"] is not None and (row["namespace"], row["name"]) not in self.wanted.merged:

@@ -23,8 +23,8 @@ import psycopg
 import redis
 from psycopg import sql
 
-from benchmarks.faults import checker
 from benchmarks.faults.proxy import Proxy
+from benchmarks.faults.raw import Cypher, bolt, falkor
 from memory_pipelines import Settings, embedded
 from memory_pipelines.embedded import Engine, process
 from memory_pipelines.embedded.engines import _servers  # the pid of an engine in half a millisecond; its public status asks all of them
@@ -78,12 +78,12 @@ class Stack:
         with psycopg.connect(self.addresses.database_url, autocommit=True, connect_timeout=5) as connection:
             yield connection
 
-    def cypher(self) -> checker.Cypher:
+    def cypher(self) -> Cypher:
         """A bare way to the graph."""
         if self.engine == "neo4j":
             named = self._neo4j
-            return checker.bolt(named["graph_url"], named["graph_user"], named["graph_password"], named.get("graph_certificates"))
-        return checker.falkor(str(self._servers["graph"].socket), GRAPH)
+            return bolt(named["graph_url"], named["graph_user"], named["graph_password"], named.get("graph_certificates"))
+        return falkor(str(self._servers["graph"].socket), GRAPH)
 
     def redis(self, engine: Engine = "redis") -> redis.Redis:
         """A client that may do everything to a Redis, or to the one that holds the graph."""

@@ -26,7 +26,7 @@ from typing import Any, Literal
 
 import psycopg
 
-from benchmarks.faults import checker, history, roles
+from benchmarks.faults import checker, history, logs, raw, roles
 from benchmarks.faults.crew import Child, Crew
 from benchmarks.faults.roles import Keeper, Worker, Writer
 from benchmarks.faults.stack import Stack
@@ -184,7 +184,7 @@ class Trial:
         for n, plan in enumerate(self.plans):
             latest = self.crew.named(f"writer-{n}")[-1]
             if not latest.alive and latest.ended != 0:
-                begun = len(checker.read_log([self.logs[n]])) if n < len(self.logs) else 0
+                begun = len(logs.read_log([self.logs[n]])) if n < len(self.logs) else 0
                 if begun < len(plan):
                     return n, begun
         return None
@@ -326,7 +326,7 @@ def _parked(stack: Stack) -> list[str]:
 
 def _judge(trial: Trial, result: Result) -> None:
     """The product's audit, then the checker; they must say the same."""
-    wanted = checker.expected(checker.read_log(trial.logs), retried=trial.retried)
+    wanted = logs.expected(logs.read_log(trial.logs), retried=trial.retried)
     result.unknown = wanted.unknown
     if trial.damage:
         _damage(trial, result, wanted)
@@ -343,7 +343,7 @@ def _judge(trial: Trial, result: Result) -> None:
         result.problems.append(f"the audit found {found or 'nothing'}; the checker {differing[:3] or 'nothing'}")
 
 
-def _damage(trial: Trial, result: Result, wanted: checker.Expected) -> None:
+def _damage(trial: Trial, result: Result, wanted: logs.Expected) -> None:
     """Damage the graph behind everybody's back. Who audits must see what the checker sees; a repair mends it."""
     cypher = trial.stack.cypher()
     for statement in trial.damage:
@@ -362,10 +362,10 @@ def _damage(trial: Trial, result: Result, wanted: checker.Expected) -> None:
         result.problems.append(f"after {trial.damage} a repair left {repaired.findings[:3]}")
 
 
-def look(stack: Stack, wanted: checker.Expected) -> list[checker.Problem]:
+def look(stack: Stack, wanted: logs.Expected) -> list[logs.Problem]:
     """What the checker says of the stores as they are."""
     with stack.record() as connection:
-        return checker.compare(wanted, checker.look(connection, stack.cypher()), embedded)
+        return checker.compare(wanted, raw.look(connection, stack.cypher()), embedded)
 
 
 def embedded(texts: list[str]) -> Any:
@@ -398,7 +398,7 @@ def audited(stack: Stack, *, deep: bool = True) -> Any:
         return f"the audit could not look: {error.code} {error.message}"
 
 
-def tell(result: Result, problems: list[checker.Problem]) -> None:
+def tell(result: Result, problems: list[logs.Problem]) -> None:
     """Count problems by kind, and keep the first of each."""
     counted: Counter[str] = Counter(kind for kind, _ in problems)
     kind: Literal["lost", "duplicated", "ghost", "owed", "answer"]

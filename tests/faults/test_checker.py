@@ -10,20 +10,21 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults import checker, history
+from benchmarks.faults import checker, history, logs, raw
 from benchmarks.faults.history import Content, State
 from memory_pipelines.models.extractors.rules import RulesExtractor
 
 ID = "3e2f1a52-0000-4000-8000-000000000001"
 
 
-@pytest.mark.parametrize("module", [checker, history])
+@pytest.mark.parametrize("module", [checker, history, logs, raw])
 def test_the_checker_shares_no_code_with_the_product(module: Any) -> None:
     tree = ast.parse(Path(module.__file__).read_text("utf-8"))
     named = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
     named |= {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert not {name for name in named if name.startswith("memory_pipelines")}
-    assert {name for name in named if name.startswith("benchmarks")} <= {"benchmarks.faults", "benchmarks.faults.history"}
+    own = {f"benchmarks.faults{name}" for name in ("", ".history", ".logs", ".raw")}
+    assert {name for name in named if name.startswith("benchmarks")} <= own
 
 
 def test_what_stands_in_a_text_is_what_the_extractor_finds() -> None:
@@ -57,7 +58,7 @@ FORGET: history.Deed = {"do": "forget", "n": 9, "id": ID, "key": None, "namespac
 
 
 def states(*entries: tuple[history.Deed, dict[str, Any] | None], retried: bool = False) -> tuple[set[State | None], list[str]]:
-    found = checker.expected(entries, retried=retried)
+    found = logs.expected(entries, retried=retried)
     return set(found.states[ID]), [kind for kind, _ in found.problems]
 
 
@@ -101,6 +102,6 @@ def test_a_log_that_ends_in_the_middle_of_a_line_is_read_up_to_there(tmp_path: P
     log = tmp_path / "log"
     lines = [{"call": save(1, "a")}, {"answer": answer("created", 1), "n": 1}, {"call": save(2, "b")}]
     log.write_text("".join(json.dumps(line) + "\n" for line in lines) + '{"answer": {"resu')
-    assert [given for _, given in checker.read_log([log])] == [answer("created", 1), None]
+    assert [given for _, given in logs.read_log([log])] == [answer("created", 1), None]
     log.write_text("".join(json.dumps(line) + "\n" for line in [*lines, lines[2]]))  # a successor that tries again
-    assert [given for _, given in checker.read_log([log])] == [answer("created", 1), None, None]
+    assert [given for _, given in logs.read_log([log])] == [answer("created", 1), None, None]
