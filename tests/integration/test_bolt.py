@@ -124,6 +124,29 @@ def test_nodes_edges_and_dates_come_out_as_plain_data(server: GraphTransport) ->
     server.run("MATCH (p:Probe) DETACH DELETE p", write=True)
 
 
+# -- copies of nodes -----------------------------------------------------------------------------------------------------
+
+
+def test_copies_that_forbid_a_constraint_stop_no_drain_and_a_repair_removes_them(
+    client: MemoryClient, settings: Settings, server: GraphTransport
+) -> None:
+    id_ = client.save("Ada met Ben.", entities=[ADA, BEN], wait="graph").id
+    for name in ("memory_id", "entity_id"):
+        server.schema(f"DROP CONSTRAINT {name}")
+    server.run("MATCH (m:Memory {id: $id}) WITH properties(m) AS p CREATE (again:Memory) SET again = p", {"id": id_}, write=True)
+    server.run("MATCH (e:Entity {name: 'Ada'}) WITH properties(e) AS p CREATE (again:Entity) SET again = p", write=True)
+    with MemoryClient.from_env(settings) as newcomer:  # whose first batch asks for the constraints
+        other = newcomer.save("Ben stayed.", entities=[BEN], wait="graph").id
+        assert server.run("MATCH (m:Memory {id: $id}) RETURN count(m)", {"id": other}) == [[1]]
+        found = newcomer.audit(deep=True)
+        assert {finding.subject for finding in found.findings if finding.kind == "duplicate_node"} == {"memory", "entity"}
+        assert newcomer.audit(deep=True, repair=True).clean
+        newcomer.save("Ada came back.", entities=[ADA], wait="graph")
+    assert server.laid_out().unique >= {("Memory", "id"), ("Entity", "id")}
+    client.sync()
+    agree(client)
+
+
 # -- the whole path ------------------------------------------------------------------------------------------------------
 
 

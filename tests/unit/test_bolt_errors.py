@@ -35,7 +35,7 @@ def sent(code: str, message: str = "what the server said") -> bolt.Neo4jError:
         ("Neo.ClientError.Statement.SyntaxError", Refused, "graph_error"),
         ("Neo.ClientError.Statement.TypeError", Refused, "graph_error"),
         ("Neo.ClientError.Schema.ConstraintValidationFailed", Refused, "graph_error"),
-        ("Neo.DatabaseError.Schema.ConstraintCreationFailed", Refused, "graph_error"),
+        ("Neo.DatabaseError.Schema.ConstraintCreationFailed", Refused, "graph_copies"),
         ("Memgraph.TransientError.MemgraphError.MemgraphError", Unavailable, "graph_unavailable"),
         ("Memgraph.ClientError.MemgraphError.MemgraphError", Refused, "graph_error"),
     ],
@@ -69,6 +69,12 @@ def test_memgraphs_unique_violation_at_commit_is_a_collision() -> None:
     assert not error.is_retryable(), "else the driver repeated it, and we need not"
     ours = translate(error, "graph.test:7687")
     assert (type(ours), ours.code, ours.retryable) == (Unavailable, COLLISION, True)
+
+
+def test_memgraphs_constraint_over_copies_is_known_by_what_it_says() -> None:
+    said = "Unable to create unique constraint :Memory(id), because an existing node violates it."
+    ours = translate(sent("Memgraph.ClientError.MemgraphError.MemgraphError", said), "graph.test:7687")
+    assert (type(ours), ours.code) == (Refused, "graph_copies")
 
 
 class Colliding(BoltTransport):

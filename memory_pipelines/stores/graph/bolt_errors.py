@@ -13,6 +13,7 @@ from neo4j import exceptions as bolt
 from memory_pipelines.domain.errors import ConfigurationError, MemoryPipelinesError, Refused, Unavailable
 
 COLLISION = "graph_collision"
+COPIES = "graph_copies"
 _LOST = (bolt.ServiceUnavailable, bolt.SessionExpired, bolt.ConnectionPoolError, bolt.TransientError, bolt.ReadServiceUnavailable)
 # Codes of the server's own state, which say nothing about the statement that met them.
 _UNFIT = (
@@ -37,6 +38,12 @@ def translate(error: bolt.DriverError | bolt.Neo4jError, where: str) -> MemoryPi
     code = (error.code if isinstance(error, bolt.Neo4jError) else None) or ""
     if collided(error):
         return Unavailable(COLLISION, f"Two writers met in the graph at {where}, and this one gave way. It may be tried again.")
+    if code.startswith("Neo.DatabaseError.Schema.ConstraintCreationFailed") or "existing node violates" in _said(error).lower():
+        return Refused(
+            COPIES,
+            f"The graph at {where} cannot promise that ids are unique, because nodes share one already."
+            " `memory-pipelines audit --deep --repair` removes the copies.",
+        )
     if code.startswith("Neo.ClientError.Database.DatabaseNotFound"):
         return ConfigurationError("config_invalid", f"The graph server at {where} has no such database: see MEMORY_GRAPH_DATABASE.")
     if isinstance(error, bolt.Forbidden) or code.startswith("Neo.ClientError.Security.Forbidden"):

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from memory_pipelines.domain.errors import Refused
 from memory_pipelines.ports import Applied, GraphTransport, Marker
 from memory_pipelines.stores.graph.statements import statements
 
@@ -35,19 +36,28 @@ class CypherGraph:
     def prepare(self, *, again: bool = False) -> None:
         """Create indexes and constraints, once a process, or `again` after the graph was emptied; repeating it is silent.
 
-        Also logs a warning for each way in which the server could lose what it acknowledged.
+        Also logs a warning for each way in which the server could lose what it acknowledged, and for a constraint that copies of nodes
+        forbid: that one is asked for again by each batch, so that it is made once a repair has removed them.
         """
         if self._prepared and not again:
             return
+        forbidden = None
         for statement in statements(f"schema_{self._transport.dialect}").values():
-            self._transport.schema(statement)
+            try:
+                self._transport.schema(statement)
+            except Refused as error:
+                if error.code != "graph_copies":
+                    raise
+                forbidden = error.message
+        if forbidden is not None:
+            _log.warning("%s", forbidden)
         unique = getattr(self._transport, "unique", None)
         if unique is not None:
             for label in ("Memory", "Entity", "Marker"):
                 unique(label, "id")
         for loss in self._transport.durability():
             _log.warning("The graph may lose writes that it acknowledged. %s What is lost is noticed, and applied again.", loss)
-        self._prepared = True
+        self._prepared = forbidden is None
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
