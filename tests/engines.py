@@ -81,6 +81,11 @@ def falkor_server(settings: Settings) -> FalkorTransport:
     return FalkorTransport(embedded.addresses(settings.home_path).graph_url, settings.graph_name)
 
 
+def in_memory(settings: Settings) -> bool:
+    """Whether the graph is that of this process."""
+    return settings.graph_url is not None and settings.graph_url.get_secret_value() == IN_MEMORY
+
+
 def held_in_memory(settings: Settings) -> Nodes:
     """What the graph of this process holds."""
     return held(f"{IN_MEMORY}/{settings.graph_name}")
@@ -145,7 +150,7 @@ def empty(settings: Settings) -> None:
 
 def empty_graph(settings: Settings) -> None:
     """Leave nothing in the graph that the settings name, its marker included."""
-    if settings.graph_url is not None and settings.graph_url.get_secret_value() == IN_MEMORY:
+    if in_memory(settings):
         held_in_memory(settings).empty()
         return
     with closing(graph_server(settings)) as graph:

@@ -1,13 +1,17 @@
-"""What the suites of the record share: one empty record a test, behind each transport."""
+"""What the suites of a port share: one empty record a test, behind each transport; one empty graph, and who changes it from outside."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
-from memory_pipelines.ports import RecordStore
-from tests import records
+from memory_pipelines import Settings, wiring
+from memory_pipelines.ports import GraphStore, RecordStore
+from tests import engines, records
+from tests.graph_rows import entity, memory, relation, write
+from tests.vandals import CypherVandal, MemoryVandal, Vandal
 
 
 @pytest.fixture(params=list(records.TRANSPORTS))
@@ -28,3 +32,32 @@ def record(place: records.Place) -> RecordStore:
     """An empty record behind the transport."""
     assert place.record.namespaces() == []
     return place.record
+
+
+@pytest.fixture
+def graph(settings: Settings) -> Iterator[GraphStore]:
+    """The store of an empty graph."""
+    engines.empty(settings)
+    with closing(wiring.open_platform(settings)) as platform:
+        platform.graph.prepare()
+        yield platform.graph
+
+
+@pytest.fixture
+def vandal(settings: Settings, graph: GraphStore) -> Iterator[Vandal]:
+    """Who changes the graph without asking its store."""
+    del graph  # which is empty by then
+    if engines.in_memory(settings):
+        yield MemoryVandal(engines.held_in_memory(settings))
+        return
+    with closing(engines.graph_server(settings)) as transport:
+        yield CypherVandal(transport)
+
+
+@pytest.fixture
+def furnished(graph: GraphStore) -> GraphStore:
+    """Ada and Ben, who know each other, and two memories."""
+    write(graph, "entity", entity("ada"), entity("ben"))
+    write(graph, "memory", memory("m1", "ada", "ben"), memory("m2", "ada"))
+    write(graph, "relation", relation("r1", "ada", "ben"))
+    return graph
