@@ -2,7 +2,7 @@
 
 A child takes nothing along but what was imported: it opens its own connections, and ends by `os._exit` or by a signal, never by running
 what its parent would run. What it tells its parent goes through a piece of shared memory. To add a role: a function that takes a `Seat`.
-Must stay out: what a role does (`roles.py`), and when something befalls it (`scenarios.py`).
+Must stay out: what a role does (`roles.py`), and when something befalls it (`scenarios`).
 """
 
 from __future__ import annotations

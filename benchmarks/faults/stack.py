@@ -1,7 +1,7 @@
 """A stack: real engines that are started once and emptied between trials, and what can be done to them from outside.
 
 Lives here: starting, emptying, killing, putting back. To add an engine of the graph: a branch where `neo4j` is named. Must stay out: when
-something is done (`scenarios.py`), and what follows from it.
+something is done (`scenarios`), and what follows from it.
 """
 
 from __future__ import annotations

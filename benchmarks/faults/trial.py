@@ -5,7 +5,7 @@
     a keeper, at times    audits, repairs, maintains or rebuilds beside them
     the parent            lets the fault happen, replaces who died, and waits until everything is green
 
-Then everybody is ended, the product's own audit looks, and the checker looks. To add a fault: `scenarios.py`. Must stay out: particular
+Then everybody is ended, the product's own audit looks, and the checker looks. To add a fault: `scenarios`. Must stay out: particular
 faults, and what the checker knows.
 """
 

@@ -1,6 +1,6 @@
 """The whole path with the record behind REST: what the client, the sync, the audit and the command line do there.
 
-The record's port is held against both transports in `tests/contract/test_record.py`; here is what only REST has: keys, a server that
+The record's port is held against both transports in `tests/contract`; here is what only REST has: keys, a server that
 is none, and everything above the port working without an address of the database.
 """
 
