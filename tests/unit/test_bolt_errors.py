@@ -8,10 +8,13 @@ import pytest
 from neo4j import exceptions as bolt
 
 from memory_pipelines.domain.errors import ConfigurationError, MemoryPipelinesError, Refused, Unavailable
+from memory_pipelines.ports import Layout
 from memory_pipelines.stores.graph.bolt_errors import COLLISION, collided, translate
 from memory_pipelines.stores.graph.bolt_transport import BoltTransport
+from memory_pipelines.stores.graph.examine import INDEXED, UNIQUE
+from memory_pipelines.stores.graph.statements import statements
 
-UNIQUE = "Unable to commit due to unique constraint violation on :Memory(id)"
+VIOLATED = "Unable to commit due to unique constraint violation on :Memory(id)"
 
 
 def sent(code: str, message: str = "what the server said") -> bolt.Neo4jError:
@@ -64,7 +67,7 @@ def test_a_certificate_that_nobody_trusts_is_a_matter_of_settings() -> None:
 
 
 def test_memgraphs_unique_violation_at_commit_is_a_collision() -> None:
-    error = sent("Memgraph.ClientError.MemgraphError.MemgraphError", UNIQUE)
+    error = sent("Memgraph.ClientError.MemgraphError.MemgraphError", VIOLATED)
     assert collided(error)
     assert not error.is_retryable(), "else the driver repeated it, and we need not"
     ours = translate(error, "graph.test:7687")
@@ -90,7 +93,7 @@ class Colliding(BoltTransport):
         if self.left == 0:
             return [[1]]
         self.left -= 1
-        raise translate(sent("Memgraph.ClientError.MemgraphError.MemgraphError", UNIQUE), self.where)
+        raise translate(sent("Memgraph.ClientError.MemgraphError.MemgraphError", VIOLATED), self.where)
 
 
 def test_a_collision_is_tried_again_and_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -99,6 +102,29 @@ def test_a_collision_is_tried_again_and_not_for_ever(monkeypatch: pytest.MonkeyP
     with pytest.raises(Unavailable) as error:
         Colliding(10**9).run("RETURN 1", write=True)
     assert error.value.code == COLLISION
+
+
+class LaidOut(BoltTransport):
+    """A Memgraph, as far as one can be had here, that lacks one index. It keeps what is run by itself."""
+
+    def __init__(self) -> None:
+        super().__init__("bolt://graph.test:7687")
+        self._dialect = "memgraph"
+        self.ran: list[str] = []
+
+    def laid_out(self) -> Layout:
+        return Layout(INDEXED - {("Entity", "bucket")}, UNIQUE)
+
+    def _alone(self, statement: str) -> list[dict[str, object]]:
+        self.ran.append(statement)
+        return []
+
+
+def test_a_memgraph_is_asked_only_for_what_it_lacks() -> None:
+    graph = LaidOut()
+    for statement in statements("schema_memgraph").values():
+        graph.schema(statement)
+    assert graph.ran == ["CREATE INDEX ON :Entity(bucket)"]
 
 
 @pytest.mark.parametrize("url", ["bolt://graph.test", "neo4j://graph.test", "bolt+ssc://graph.test"])

@@ -7,6 +7,9 @@ from importlib.resources import files
 
 import pytest
 
+from memory_pipelines.ports import Layout
+from memory_pipelines.stores.graph import memgraph
+from memory_pipelines.stores.graph.examine import INDEXED, UNIQUE
 from memory_pipelines.stores.graph.statements import statements
 
 SUBJECTS = sorted(path.name.removesuffix(".cypher") for path in (files("memory_pipelines.stores.graph") / "cypher").iterdir())
@@ -72,6 +75,14 @@ def test_every_schema_indexes_what_is_looked_up(subject: str) -> None:
         if label and attribute and (subject != "schema_memgraph" or "INDEX" in text):
             indexed.add((label[1], attribute[1] or attribute[2]))
     assert indexed == {("Memory", "id"), ("Entity", "id"), ("Marker", "id"), ("Memory", "bucket"), ("Entity", "bucket")}
+
+
+@pytest.mark.parametrize("statement", statements("schema_memgraph").values())
+def test_what_a_memgraph_has_already_is_not_asked_for_while_others_write(statement: str) -> None:
+    """It makes indexes and constraints only while nobody writes."""
+    assert memgraph.there(statement, Layout(INDEXED, UNIQUE))
+    lacking = [Layout(INDEXED - {one}, UNIQUE) for one in INDEXED] + [Layout(INDEXED, UNIQUE - {one}) for one in UNIQUE]
+    assert [memgraph.there(statement, found) for found in lacking].count(False) == 1
 
 
 @pytest.mark.parametrize("subject", ["schema_neo4j", "schema_memgraph"])

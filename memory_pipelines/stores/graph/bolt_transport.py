@@ -120,8 +120,9 @@ class BoltTransport:
 
     def schema(self, statement: str) -> None:
         """Run a schema statement by itself; one that repeats an existing index or constraint is silent. Memgraph refuses while somebody
-        writes, so it is tried again for some seconds."""
-        self._known()
+        writes: there it is tried again for some seconds, and not at all for what is there already."""
+        if self.dialect == "memgraph" and memgraph.there(statement, self.laid_out()):
+            return
         try:
             self._alone(statement)
         except Refused as error:

@@ -7,6 +7,7 @@ flags and columns differently: what cannot be found out is said, never passed ov
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ STORAGE = "SHOW STORAGE INFO"
 INDEXES = "SHOW INDEX INFO"
 CONSTRAINTS = "SHOW CONSTRAINT INFO"
 _VALUES = ("current_value", "value")
+_MAKES = re.compile(r"CREATE INDEX ON :(\w+)\((\w+)\)|CREATE CONSTRAINT ON \(\w+:(\w+)\) ASSERT \w+\.(\w+) IS UNIQUE")
 
 
 def losses(config: Sequence[Mapping[str, Any]], storage: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -70,6 +72,15 @@ def layout(indexes: Sequence[Mapping[str, Any]], constraints: Sequence[Mapping[s
             for name in _only(row.get("properties"))
         ),
     )
+
+
+def there(statement: str, found: Layout) -> bool:
+    """Whether what a statement of the schema would make is there already."""
+    made = _MAKES.search(statement)
+    if made is None:
+        return False
+    label, name, unique_label, unique_name = made.groups()
+    return (label, name) in found.indexes if label else (unique_label, unique_name) in found.unique
 
 
 def _only(properties: Any) -> list[str]:
