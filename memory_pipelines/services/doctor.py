@@ -96,7 +96,8 @@ def marker(record: Mapping[str, Any], graph: Mapping[str, Any]) -> Iterable[Chec
     if "issued_claim" in record and int(graph["claim"]) > int(record["issued_claim"]):
         yield error(
             "graph.marker",
-            f"the graph has met claim {graph['claim']}, the record has issued {record['issued_claim']}: the record was rolled back",
+            f"the graph has met claim {graph['claim']}, the record has issued {record['issued_claim']}: the record was rolled back,"
+            " or a drop of the graph was broken off",
             "Drop the graph and build it again from the record: `memory-pipelines rebuild graph --drop`.",
         )
     elif counter < settled:

@@ -144,13 +144,15 @@ def recover(platform: Platform, claim: Claim | None = None) -> int:
     marker = breakers.guarded(platform, "graph", lambda: platform.graph.marker())
     highest = max(marker.claim, marker.fence)
     if highest > (claim.issued if claim is not None else 0) and highest > (newest := _newest_claim(platform)):
-        platform.graph.raise_fence(_NEVER)  # else the record would in time issue as many claims, and go on
-        raise Refused(
-            "record_rolled_back",
-            "The graph has seen claims that this record never issued: the record was rolled back to an older state. Nothing was written."
-            " Drop the graph and build it again from the record: `memory-pipelines rebuild graph --drop`.",
-            {"graph_claim": marker.claim, "record_claim": newest},
-        )
+        if platform.graph.shut(newest, _NEVER):  # else the record would in time issue as many claims, and go on
+            raise Refused(
+                "record_rolled_back",
+                "The graph has seen claims that this record never issued: the record was rolled back to an older state, or a drop of the"
+                " graph has not ended. Nothing was written. Unless a drop is at work, drop the graph and build it again from the record:"
+                " `memory-pipelines rebuild graph --drop`.",
+                {"graph_claim": marker.claim, "record_claim": newest},
+            )
+        marker = breakers.guarded(platform, "graph", lambda: platform.graph.marker())  # it was dropped between the two looks
     if marker.counter == 0 or marker.counter < settled:
         platform.graph.prepare(again=True)  # an emptied graph has lost its indexes and constraints too
     if marker.counter >= settled:

@@ -56,6 +56,17 @@ def test_a_record_that_issues_lower_claims_than_the_graph_has_met_writes_nothing
     assert write(graph, "entity", entity("ada", 2), claim=20, issued=51).marker == 2  # slow, but of this record
 
 
+def test_a_graph_is_shut_where_it_has_met_claims_above_those_issued_and_nowhere_else(graph: GraphStore) -> None:
+    assert not graph.shut(0, 10**6), "an empty graph has met none"
+    assert graph.marker() == Marker(), "nor is anything made there, which would keep it closed"
+    write(graph, "entity", entity("ada"), claim=50, issued=50)
+    assert not graph.shut(50, 10**6)
+    assert write(graph, "entity", entity("ada"), claim=51, issued=51).marker == 2
+    assert graph.shut(50, 10**6)
+    assert write(graph, "entity", entity("ada"), claim=10**6 - 1, issued=10**6 - 1).marker is None
+    assert graph.marker() == Marker(2, 10**6, 10**6)
+
+
 @pytest.mark.parametrize("kind", ["entity", "memory", "relation", "buried_relation", "strays"])
 def test_the_marker_guards_every_kind_of_batch(graph: GraphStore, kind: str) -> None:
     row = SUBJECTS.get(

@@ -11,7 +11,7 @@ import pytest
 
 from memory_pipelines import MemoryClient, Settings, embedded
 from memory_pipelines.domain.errors import InvalidInput, Refused
-from memory_pipelines.ports import GraphTransport
+from memory_pipelines.ports import GraphTransport, Marker
 from memory_pipelines.services import maintenance, sync
 from memory_pipelines.stores.postgres.subjects import sync as ledger
 from tests import engines
@@ -212,4 +212,27 @@ def test_a_graph_that_is_dropped_on_purpose_is_built_again(survivor: MemoryClien
         survivor.rebuild("embeddings", drop=True)
     assert error.value.code == "drop_invalid"
     assert survivor.rebuild("embeddings").done > 60
+    all_is_well(survivor, ids)
+
+
+@engines.ON_EVERY_GRAPH
+def test_a_drop_that_ends_between_two_looks_of_a_drain_is_no_rollback_of_the_record(
+    survivor: MemoryClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The drain saw the fence of the drop. Had it shut the graph then, nothing but another drop would have opened that again."""
+    ids = furnish(survivor)
+    survivor.sync()
+    graph = survivor._platform.graph
+    with monkeypatch.context() as patched:
+
+        def marker() -> Marker:
+            patched.undo()
+            graph.raise_fence(2**53 - 1)
+            seen = graph.marker()
+            assert sum(graph.drop()) > 60
+            return seen
+
+        patched.setattr(graph, "marker", marker)
+        (result,) = survivor.sync("graph")
+    assert result.rolled_back > 60
     all_is_well(survivor, ids)

@@ -94,6 +94,11 @@ class CypherGraph:
         """From now on, batches with a lower claim write nothing."""
         self._transport.run(statements("marker")["raise_fence"], {"claim": claim}, write=True)
 
+    def shut(self, issued: int, never: int) -> bool:
+        """Where claims above `issued` have been met, let no claim below `never` write any more. Says whether that was so: a graph that was
+        dropped meanwhile has met none."""
+        return bool(self._transport.run(statements("marker")["shut"], {"issued": issued, "never": never}, write=True))
+
     def tombstones(self, kind: str, *, limit: int) -> list[dict[str, str]]:
         """Tombstones of one kind that nothing hangs on: `{id}`, of relations `{id, source, target}`."""
         rows = self._read("marker", f"tombs_{kind}", limit=limit)

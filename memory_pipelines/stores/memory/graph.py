@@ -87,6 +87,14 @@ class MemoryGraph:
             now = self._held.marker
             self._held.marker = Marker(now.counter, max(now.claim, claim), max(now.fence, claim))
 
+    def shut(self, issued: int, never: int) -> bool:
+        """See `CypherGraph.shut`."""
+        with self._held.lock:
+            now = self._held.marker
+            if met := max(now.claim, now.fence) > issued:
+                self._held.marker = Marker(now.counter, never, never)
+            return met
+
     def drop(self) -> Iterator[int]:
         """Delete every node, the marker last; gives how many went."""
         with self._held.lock:

@@ -16,6 +16,13 @@ SET k.fence = CASE WHEN coalesce(k.fence, 0) < $claim THEN $claim ELSE k.fence E
     k.claim = CASE WHEN coalesce(k.claim, 0) < $claim THEN $claim ELSE k.claim END
 RETURN k.fence
 
+// Where the graph has met claims that the record never issued, nothing is written until it is dropped. A graph that was dropped meanwhile has
+// met none any more, and stays open.
+// name: shut
+MATCH (k:Marker {id: 'graph'}) WHERE coalesce(toInteger(k.claim), 0) > $issued OR coalesce(toInteger(k.fence), 0) > $issued
+SET k.fence = $never, k.claim = $never
+RETURN k.fence
+
 // Tombstones to purge are listed before the fence is raised and deleted after: whoever claims behind that fence has read
 // the record when these were tombstones already. One without an id can be named by nobody and is left where it is.
 
