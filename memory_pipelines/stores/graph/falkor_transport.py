@@ -20,7 +20,7 @@ from memory_pipelines.ports import Layout
 _LOST = (redis.ConnectionError, redis.TimeoutError, redis.BusyLoadingError)
 # The server's own state, whatever it was asked: no memory left, a replica, a snapshot that cannot be written.
 _UNFIT = (redis.OutOfMemoryError, redis.ReadOnlyError, redis.exceptions.MasterDownError)
-_UNFIT_WORDS = ("MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN")  # the client has no class of their own for these
+_UNFIT_WORDS = ("MISCONF", "NOREPLICAS", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED")  # the client has no class of their own for these
 
 
 class FalkorTransport:
