@@ -48,14 +48,14 @@ def _cypher(old: str, new: str) -> None:
 def guard_off() -> None:
     """Whatever comes is written, however old."""
     for name in ("m", "e"):
-        _cypher(f"coalesce({name}.revision, -1) <= r.revision", "true")
+        _cypher(f"coalesce(toInteger({name}.revision), -1) <= r.revision", "true")
     _cypher("newest <= r.revision", "true")
 
 
 def guard_strict() -> None:
     """What the graph has already is refused, so that nothing can be applied again."""
     for name in ("m", "e"):
-        _cypher(f"coalesce({name}.revision, -1) <= r.revision", f"coalesce({name}.revision, -1) < r.revision")
+        _cypher(f"coalesce(toInteger({name}.revision), -1) <= r.revision", f"coalesce(toInteger({name}.revision), -1) < r.revision")
     _cypher("newest <= r.revision", "newest < r.revision")
 
 

@@ -56,6 +56,11 @@ def sound(result: Row) -> bool:
     return not any(result[kind] for kind in (*COUNTS, *OTHERS))
 
 
+def noticed(result: Row) -> bool:
+    """Something is wrong with what a trial left behind. A process or a bench that failed has noticed nothing."""
+    return any(result[kind] for kind in (*COUNTS, *OTHERS) if kind != "failed")
+
+
 def print_table(results: Iterable[Row]) -> None:
     """On standard output."""
     from rich.console import Console
@@ -79,7 +84,7 @@ def mutant_rows(results: Iterable[Row]) -> list[Row]:
         if result.get("mutant") and result["hit"]:
             grouped[result["mutant"]].append(result)
     return [
-        {"mutant": mutant, "trials": len(group), "noticed": sum(not sound(one) for one in group)}
+        {"mutant": mutant, "trials": len(group), "noticed": sum(noticed(one) for one in group)}
         | {kind: sum(one[kind] for one in group) for kind in COUNTS}
         | {"other": sum(one[kind] for one in group for kind in OTHERS)}
         for mutant, group in sorted(grouped.items())

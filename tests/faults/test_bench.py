@@ -32,7 +32,7 @@ CATCHING = {
     "guard-off": ("frozen past its lease before the graph", (1, 2)),
     "guard-strict": ("killed at graph.applied", (0, 1)),
     "settle-by-version": ("held up between apply and settle", (0, 1, 2, 3, 4, 5)),
-    "acknowledge-first": ("killed at graph.applying", (0, 1, 3)),
+    "acknowledge-first": ("killed at graph.applying", (0, 3, 5)),
     "ledger-outside": ("killed at save.committed", (1, 4, 5)),
     "marker-off": ("graph wiped", (1, 3)),
     "fence-off": ("frozen past a purge", (0, 1, 2, 3, 5)),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.faults import checker, history, logs, raw
+from benchmarks.faults import checker, history, logs, raw, results
 from benchmarks.faults.history import Content, State
 from memory_pipelines.models.extractors.rules import RulesExtractor
 
@@ -105,3 +105,9 @@ def test_a_log_that_ends_in_the_middle_of_a_line_is_read_up_to_there(tmp_path: P
     assert [given for _, given in logs.read_log([log])] == [answer("created", 1), None]
     log.write_text("".join(json.dumps(line) + "\n" for line in [*lines, lines[2]]))  # a successor that tries again
     assert [given for _, given in logs.read_log([log])] == [answer("created", 1), None, None]
+
+
+def test_a_bench_that_fails_on_a_broken_build_has_noticed_nothing() -> None:
+    row = {"mutant": "guard-off", "hit": True, **dict.fromkeys((*results.COUNTS, *results.OTHERS), 0)}
+    (told,) = results.mutant_rows([row, row | {"failed": 1}, row | {"ghost": 2, "failed": 1}])
+    assert (told["trials"], told["noticed"]) == (3, 1)
