@@ -130,7 +130,7 @@ def write(results: Iterable[Row], path: Path, breaks: Mapping[str, str]) -> None
         lines += ["", "## Failures", ""]
         lines += [f"- `{reproduce(result)}`: {'; '.join(result['problems'])[:500]}" for result in failures]
     if broken := mutant_rows(everything):
-        lines += ["", "## Builds that are broken on purpose", "", "Noticed: trials in which anything at all was wrong.", ""]
+        lines += ["", "## Builds that are broken on purpose", "", "Noticed: trials that left something wrong behind.", ""]
         lines += ["| Build | What is broken | Trials | Noticed | Lost | Duplicated | Ghosts | Other |"]
         lines += ["| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: |"]
         for row in broken:
