@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -28,8 +28,9 @@ class Supervised:
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str], log: Path | None) -> None:
         """Start it; its output goes to `log`, or to standard error."""
-        self._asked = threading.Event()
-        self._hurry = threading.Event()
+        # Plain flags: a signal's handler runs in the middle of whatever the main thread does, and would wait for ever for the lock of an
+        # Event that this very thread is waiting on.
+        self._asked = self._hurry = False
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)
         with open(log or "/dev/stderr", "ab") as out:
@@ -38,12 +39,13 @@ class Supervised:
             )
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
-        (self._hurry if self._asked.is_set() else self._asked).set()
+        self._hurry = self._asked
+        self._asked = True
 
     @property
     def asked_to_stop(self) -> bool:
         """Whether somebody pressed Ctrl-C or sent SIGTERM."""
-        return self._asked.is_set()
+        return self._asked
 
     @property
     def running(self) -> bool:
@@ -52,7 +54,7 @@ class Supervised:
 
     def pause(self, seconds: float) -> None:
         """Wait, but not after a signal."""
-        self._asked.wait(seconds)
+        self._sleep(lambda: self._asked, seconds)
 
     def stop(self) -> None:
         """Ask the child to end, then end what is left of its session. A second Ctrl-C meanwhile kills at once."""
@@ -71,9 +73,12 @@ class Supervised:
             self._process.poll()  # reaps it
 
     def _wait(self, done: Callable[[], bool], seconds: float) -> None:
-        while not done() and seconds > 0 and not self._hurry.is_set():
-            self._hurry.wait(0.1)
-            seconds -= 0.1
+        self._sleep(lambda: self._hurry or done(), seconds)
+
+    def _sleep(self, enough: Callable[[], bool], seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while not enough() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(0.1, left))
 
     def _family(self) -> list[psutil.Process]:
         """Every live process of the child's session, and what the child started in other sessions."""
