@@ -130,6 +130,11 @@ def a_relation_is_ahead(world: World) -> list[Found]:
     return of_relation(world, "ahead", "SET n.revision = 8, n.dl = 1")
 
 
+@case
+def a_relations_revision_becomes_the_text_of_a_higher_one(world: World) -> list[Found]:
+    return of_relation(world, "edited", "SET n.revision = '9999', n.dl = 1")
+
+
 @case(deep=True)
 def a_predicate_is_edited_and_the_digest_kept(world: World) -> list[Found]:
     return of_relation(world, "edited", "SET n.predicate = 'never met'")

@@ -128,6 +128,11 @@ def a_revision_becomes_text(world: World) -> list[Found]:
 
 
 @case
+def a_revision_becomes_the_text_of_a_higher_one(world: World) -> list[Found]:
+    return of_memory(world, "note-1", "edited", "SET m.revision = '9999', m.dl = m.dl + 1")
+
+
+@case
 def a_digest_becomes_text(world: World) -> list[Found]:
     return of_memory(world, "note-1", "edited", "SET m.dh = 'abc'")
 

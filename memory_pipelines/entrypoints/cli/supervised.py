@@ -28,8 +28,8 @@ class Supervised:
 
     def __init__(self, arguments: Sequence[str], env: Mapping[str, str], log: Path | None) -> None:
         """Start it; its output goes to `log`, or to standard error."""
-        # Plain flags: a signal's handler runs in the middle of whatever the main thread does, and would wait for ever for the lock of an
-        # Event that this very thread is waiting on.
+        # Plain flags: a second signal may come while the first is being heeded, in the same thread, which would wait for ever for an
+        # Event's lock that it holds itself.
         self._asked = self._hurry = False
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, self._on_signal)

@@ -47,7 +47,7 @@ MERGE (t:Entity {id: r.target})
 WITH k, s, t, r
 OPTIONAL MATCH (s)-[old:RELATES_TO {id: r.id}]->(t)
 WITH k, s, t, r, collect(old) AS olds, max(coalesce(toInteger(old.revision), -1)) AS newest
-WITH k, s, t, r, olds, (newest <= r.revision OR newest = r.expect) AS fresh
+WITH k, s, t, r, olds, (newest <= r.revision OR newest = toInteger(r.expect)) AS fresh
 FOREACH (o IN CASE WHEN fresh THEN olds ELSE [] END | DELETE o)
 FOREACH (one IN CASE WHEN fresh THEN [1] ELSE [] END |
   CREATE (s)-[n:RELATES_TO]->(t)
@@ -64,7 +64,7 @@ MERGE (t:Entity {id: r.target}) ON CREATE SET t.deleted = true, t.revision = -1
 WITH k, s, t, r
 OPTIONAL MATCH (s)-[old:RELATES_TO {id: r.id}]->(o) WHERE o.id = r.target
 WITH k, s, t, r, collect(old) AS olds, max(coalesce(toInteger(old.revision), -1)) AS newest
-WITH k, s, t, r, olds, (newest <= r.revision OR newest = r.expect) AS fresh
+WITH k, s, t, r, olds, (newest <= r.revision OR newest = toInteger(r.expect)) AS fresh
 FOREACH (o IN CASE WHEN fresh THEN olds ELSE [] END | DELETE o)
 FOREACH (one IN CASE WHEN fresh THEN [1] ELSE [] END |
   CREATE (s)-[n:RELATES_TO]->(t)
