@@ -5,12 +5,13 @@ from datetime import timedelta
 
 import dagster as dg
 
-from assets import failures, metadata
-from assets.repair import DEAD_LETTERS
+from memory_pipelines.assets import failures, metadata
+from memory_pipelines.assets.repair import DEAD_LETTERS
 from memory_pipelines.domain.models import Finding, Verdict
-from memory_pipelines.services import audit
-from resources.configuration import AuditConfig
-from resources.platform import PlatformResource
+from memory_pipelines.resources.configuration import AuditConfig
+from memory_pipelines.resources.platform import PlatformResource
+from memory_pipelines.services.audit import audit
+from memory_pipelines.services.repair.auditing import audit_and_repair
 
 HOURLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=3), fail_window=timedelta(hours=26))
 FAMILIES = {
@@ -53,9 +54,9 @@ def consistency_audit(config: AuditConfig, platform: PlatformResource) -> dg.Mat
     missing, stale, ahead, extra or there twice; **deep** compares every property and edge, also finds what was edited, and can be resumed.
     **Repair** owes the differing rows again, drains, and audits once more. Every verdict is kept.
     """
-    looked = {"deep": config.deep, "incremental": config.incremental, "resume": config.resume, "repair": config.repair}
+    looking = audit_and_repair if config.repair else audit.audit
     with failures.explained():
-        verdict = audit.audit(platform.get(), **looked)
+        verdict = looking(platform.get(), deep=config.deep, incremental=config.incremental, resume=config.resume)
     return dg.MaterializeResult(
         data_version=metadata.VERSION,
         metadata=metadata.audited(verdict, audit.history(platform.get(), limit=metadata.RECENT)),

@@ -7,18 +7,15 @@ from typing import Any
 
 import dagster as dg
 
-from assets import drains, failures, queue, rebuild, repair
-from assets.dead_letters import dead_letters
-from assets.drains import PROJECTIONS
-from assets.maintenance import maintenance
-from assets.runs import RunSummary, run_wanted
+from memory_pipelines.assets import drains, failures, queue, rebuild, repair
+from memory_pipelines.assets.dead_letters import dead_letters
+from memory_pipelines.assets.drains import PROJECTIONS
+from memory_pipelines.assets.maintenance import maintenance
 from memory_pipelines.domain.models import Projection
-from memory_pipelines.services import audit
-from memory_pipelines.services import repair as repair_service
-from resources.configuration import AuditConfig, DrainConfig
-from resources.platform import PlatformResource
-
-__all__ = ["JOBS", "SCHEDULES", "SENSORS", "RunSummary", "run_wanted"]
+from memory_pipelines.resources.configuration import AuditConfig, DrainConfig
+from memory_pipelines.resources.platform import PlatformResource
+from memory_pipelines.services.audit import audit
+from memory_pipelines.services.repair import repair as repair_service
 
 AssetJob = Any  # what `define_asset_job` returns has no public name
 

@@ -5,7 +5,7 @@ Checks of one asset alone are in that asset's file.
 
 import dagster as dg
 
-from assets import metadata
+from memory_pipelines.assets import metadata
 from memory_pipelines.domain.models import Projection
 from memory_pipelines.services import dead_letters
 from memory_pipelines.services.platform import Platform

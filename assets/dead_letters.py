@@ -5,10 +5,10 @@ Must stay out: dropping. To give up a debt is a decision about that one row, and
 
 import dagster as dg
 
-from assets import failures, metadata
+from memory_pipelines.assets import failures, metadata
+from memory_pipelines.resources.configuration import DeadLettersConfig
+from memory_pipelines.resources.platform import PlatformResource
 from memory_pipelines.services import dead_letters as service
-from resources.configuration import DeadLettersConfig
-from resources.platform import PlatformResource
 
 
 @dg.op(

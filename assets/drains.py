@@ -1,6 +1,6 @@
 """What the three projections have in common: drain, wait for one's turn, and say what was done.
 
-Must stay out: how rows are claimed and applied; that is `memory_pipelines.services.sync`.
+Must stay out: how rows are claimed and applied; that is `memory_pipelines.services.sync.sync`.
 """
 
 import time
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets import failures, metadata
+from memory_pipelines.assets import failures, metadata
 from memory_pipelines.domain.models import DrainResult, Projection
-from memory_pipelines.services import stopping, sync
+from memory_pipelines.resources.configuration import DrainConfig
 from memory_pipelines.services.platform import Platform
-from resources.configuration import DrainConfig
+from memory_pipelines.services.sync import stopping, sync
 
 PROJECTIONS: dict[Projection, str] = {"entities": "entities", "embeddings": "embeddings", "graph": "knowledge_graph"}
 TURN_POLL_SECONDS = 0.5

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets import checks, drains
-from memory_pipelines.services import sync
-from resources.configuration import DrainConfig
-from resources.platform import PlatformResource
+from memory_pipelines.assets import checks, drains
+from memory_pipelines.resources.configuration import DrainConfig
+from memory_pipelines.resources.platform import PlatformResource
+from memory_pipelines.services.sync import sync
 
 
 @dg.asset(

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from assets import checks, drains
-from resources.configuration import DrainConfig
-from resources.platform import PlatformResource
+from memory_pipelines.assets import checks, drains
+from memory_pipelines.resources.configuration import DrainConfig
+from memory_pipelines.resources.platform import PlatformResource
 
 
 @dg.asset(deps=["memories"], group_name="projections", kinds={"postgres", "python"}, owners=["team:memory"], output_required=False)

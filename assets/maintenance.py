@@ -4,10 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from assets import failures
+from memory_pipelines.assets import failures
+from memory_pipelines.resources.configuration import HistoryConfig
+from memory_pipelines.resources.platform import PlatformResource
 from memory_pipelines.services import maintenance as service
-from resources.configuration import HistoryConfig
-from resources.platform import PlatformResource
 
 AT_ONCE = 5000  # the rest goes the next night
 

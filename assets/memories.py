@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import dagster as dg
 
-from assets import failures, metadata
+from memory_pipelines.assets import failures, metadata
+from memory_pipelines.resources.platform import PlatformResource
 from memory_pipelines.services import status
-from resources.platform import PlatformResource
 
 HOURLY = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=3), fail_window=timedelta(hours=26))
 

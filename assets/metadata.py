@@ -10,7 +10,7 @@ from typing import Any
 
 import dagster as dg
 
-from assets import plots
+from memory_pipelines.assets import plots
 from memory_pipelines.domain.dead_letters import DeadLetter, Released
 from memory_pipelines.domain.models import DrainResult, Finding, Status, Verdict
 from memory_pipelines.domain.plans import RepairPlan, RepairResult

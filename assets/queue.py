@@ -21,8 +21,9 @@ from typing import Literal
 
 from memory_pipelines.domain.errors import Unavailable
 from memory_pipelines.domain.models import Projection
-from memory_pipelines.services import breakers, sync
+from memory_pipelines.services.breakers import breakers
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.sync import sync
 
 GRACE_SECONDS = 20.0
 LONGEST_GRACE_SECONDS = 60.0

@@ -8,11 +8,11 @@ different projections work at once (docs/scaling.md).
 
 import dagster as dg
 
-from assets import drains, metadata
+from memory_pipelines.assets import drains, metadata
 from memory_pipelines.domain.models import Projection
-from memory_pipelines.services import sync
-from resources.configuration import RebuildConfig
-from resources.platform import PlatformResource
+from memory_pipelines.resources.configuration import RebuildConfig
+from memory_pipelines.resources.platform import PlatformResource
+from memory_pipelines.services.sync import sync
 
 SHARDS = dg.StaticPartitionsDefinition([f"{shard:02d}" for shard in range(16)])
 

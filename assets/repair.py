@@ -11,12 +11,12 @@ from typing import Any, NamedTuple
 
 import dagster as dg
 
-from assets import failures, metadata
+from memory_pipelines.assets import failures, metadata
 from memory_pipelines.domain.plans import RepairPlan, read_plan
-from memory_pipelines.services import audit
-from memory_pipelines.services import repair as service
-from resources.configuration import RepairConfig
-from resources.platform import PlatformResource
+from memory_pipelines.resources.configuration import RepairConfig
+from memory_pipelines.resources.platform import PlatformResource
+from memory_pipelines.services.audit import audit
+from memory_pipelines.services.repair import repair as service
 
 GRACE_SECONDS = 900.0
 DEAD_LETTERS = {"parked", "given_up"}  # tried again by itself, what is parked would fail again, and cost again, after every audit

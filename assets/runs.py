@@ -10,12 +10,12 @@ from time import perf_counter
 
 import dagster as dg
 
-from assets import drains, queue
+from memory_pipelines.assets import drains, queue
 from memory_pipelines.config import load
 from memory_pipelines.domain.models import Projection
+from memory_pipelines.resources.configuration import DrainConfig
+from memory_pipelines.resources.warm import WORKER_TAG, identity
 from memory_pipelines.wiring import open_platform
-from resources.configuration import DrainConfig
-from resources.warm import WORKER_TAG, identity
 
 HERE_AND_NOW = DrainConfig(quiet_seconds=0.2, wait_seconds=60.0)
 
@@ -32,13 +32,18 @@ class RunSummary:
 
 
 def run_wanted(
-    *, instance: dg.DagsterInstance | None = None, on_run: Callable[[RunSummary], None] | None = None, limit: int = 20
+    definitions: dg.Definitions,
+    *,
+    instance: dg.DagsterInstance | None = None,
+    on_run: Callable[[RunSummary], None] | None = None,
+    limit: int = 20,
 ) -> list[RunSummary]:
     """Do what the queue sensors would request, until they would request nothing more.
 
     A projection whose run failed is not tried again by this call.
 
     Args:
+        definitions: with the jobs of the projections, such as `memory_pipelines.definitions.defs`.
         instance: whose history the runs go to; the one of `DAGSTER_HOME` by default.
         on_run: called after each run.
         limit: runs at most.
@@ -55,7 +60,7 @@ def run_wanted(
             wanted = next((projection for projection, found in looks.items() if found.state == "wanted"), None)
             if wanted is None:
                 break
-            done.append(_run(wanted, looks[wanted].reason, instance))
+            done.append(_run(definitions, wanted, looks[wanted].reason, instance))
             if on_run is not None:
                 on_run(done[-1])
             if not done[-1].success:
@@ -65,11 +70,9 @@ def run_wanted(
     return done
 
 
-def _run(projection: Projection, reason: str, instance: dg.DagsterInstance) -> RunSummary:
-    from memory_pipelines.definitions import defs
-
+def _run(definitions: dg.Definitions, projection: Projection, reason: str, instance: dg.DagsterInstance) -> RunSummary:
     request, started = drains.request(projection, HERE_AND_NOW, reason), perf_counter()
-    result = defs.resolve_job_def(f"sync_{projection}").execute_in_process(
+    result = definitions.resolve_job_def(f"sync_{projection}").execute_in_process(
         run_config={**request.run_config, "loggers": {"console": {"config": {"log_level": "ERROR"}}}},
         tags={**request.tags, WORKER_TAG: identity(os.getpid())},
         instance=instance,

@@ -17,8 +17,10 @@ import psycopg
 
 from benchmarks import ground
 from memory_pipelines.config import Settings
-from memory_pipelines.services import audit, graph, sync
+from memory_pipelines.services.audit import audit
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.projections import graph
+from memory_pipelines.services.sync import sync
 
 SIZES = (10_000, 100_000, 1_000_000)
 DRIFTED = (10, 100, 1_000)

@@ -21,8 +21,10 @@ from typing import Any
 from benchmarks import ground
 from memory_pipelines import embedded, wiring
 from memory_pipelines.config import Settings, load
-from memory_pipelines.services import audit, sync, transfer
+from memory_pipelines.services.audit import audit
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.sync import sync
+from memory_pipelines.services.transfer import transfer
 from tests import celery_runs
 
 SHARDS = [f"{shard:02d}" for shard in range(16)]

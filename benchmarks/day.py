@@ -29,8 +29,8 @@ from benchmarks import lag
 from memory_pipelines import MemoryClient, embedded
 from memory_pipelines.config import Settings, load
 from memory_pipelines.domain.models import PROJECTIONS, Projection
-from memory_pipelines.services import sync
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.sync import sync
 from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
 from memory_pipelines.wiring import open_platform
 from tests.openai_server import KEY, Fault, OpenAIServer

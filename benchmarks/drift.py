@@ -21,9 +21,11 @@ from memory_pipelines import MemoryClient, wiring
 from memory_pipelines.config import Settings
 from memory_pipelines.domain.models import Verdict
 from memory_pipelines.domain.plans import read_plan
-from memory_pipelines.services import audit, sync, transfer
-from memory_pipelines.services import repair as repair_service
+from memory_pipelines.services.audit import audit
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.repair import repair as repair_service
+from memory_pipelines.services.sync import sync
+from memory_pipelines.services.transfer import transfer
 from tests import engines
 from tests.integration.drift import Found, World, findings
 

@@ -29,8 +29,8 @@ from rich.table import Table
 from memory_pipelines import MemoryClient
 from memory_pipelines.config import load
 from memory_pipelines.domain.models import PROJECTIONS
-from memory_pipelines.services import sync
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.sync import sync
 from memory_pipelines.wiring import open_platform
 
 POLL_SECONDS = 0.02

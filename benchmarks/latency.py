@@ -10,7 +10,9 @@ from benchmarks import ground
 from memory_pipelines import MemoryClient
 from memory_pipelines.config import Settings
 from memory_pipelines.domain.vectors import format_vector
-from memory_pipelines.services import maintenance, sync, transfer
+from memory_pipelines.services import maintenance
+from memory_pipelines.services.sync import sync
+from memory_pipelines.services.transfer import transfer
 
 _TEXT = "The tea at the corner place in Lisbon was better than last week, and the weather held until the evening."
 _SAVES = 1000

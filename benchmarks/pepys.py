@@ -10,8 +10,11 @@ from typing import Any
 from benchmarks import ground
 from memory_pipelines.config import Settings
 from memory_pipelines.domain.passages import cut
-from memory_pipelines.services import audit, graph, sync, transfer
+from memory_pipelines.services.audit import audit
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.projections import graph
+from memory_pipelines.services.sync import sync
+from memory_pipelines.services.transfer import transfer
 
 _BATCH = 500
 _MAPPING = {"created_at": "date", "key": "id"}

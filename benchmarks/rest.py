@@ -17,8 +17,10 @@ from pydantic import SecretStr
 from benchmarks import ground
 from memory_pipelines import MemoryClient, wiring
 from memory_pipelines.config import Settings
-from memory_pipelines.services import audit, sync, transfer
+from memory_pipelines.services.audit import audit
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.sync import sync
+from memory_pipelines.services.transfer import transfer
 from tests import supabase_server
 
 _TEXT = "The tea at the corner place in Lisbon was better than last week, and the weather held until the evening."

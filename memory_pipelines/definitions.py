@@ -1,13 +1,13 @@
-"""The roof: everything Dagster shows. Assets and checks are found in `assets/`; automation and resources are added.
+"""The roof: everything Dagster shows. Assets and checks are found in `assets`; automation and resources are added.
 
-To add an asset, put it in a file of `assets/`; nothing here changes. Must stay out: logic.
+To add an asset, put it in a file of `assets`; nothing here changes. Must stay out: logic.
 """
 
 import dagster as dg
 
-import assets
-from assets import automation
-from resources.platform import PlatformResource
+from memory_pipelines import assets
+from memory_pipelines.assets import automation
+from memory_pipelines.resources.platform import PlatformResource
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_package_module(assets),

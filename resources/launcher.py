@@ -18,7 +18,7 @@ import psutil
 from dagster._core.launcher import CheckRunHealthResult, DefaultRunLauncher, LaunchRunContext, WorkerStatus
 from dagster._grpc.types import ExecuteRunArgs
 
-from resources.warm import MODULE, STALE, WORKER_TAG, identity
+from memory_pipelines.resources.warm import MODULE, STALE, WORKER_TAG, identity
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,8 @@ class WarmRunLauncher(DefaultRunLauncher):
 
     def _ask(self, request: str) -> str:
         if self._warm is None:
-            serve = f"import sys; sys.path[:] = {sys.path!r}; from resources.warm import serve; serve()"  # the same modules as here
+            # The same modules as here.
+            serve = f"import sys; sys.path[:] = {sys.path!r}; from memory_pipelines.resources.warm import serve; serve()"
             self._warm = subprocess.Popen(
                 [sys.executable, "-c", serve], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
             )

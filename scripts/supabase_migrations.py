@@ -25,9 +25,11 @@ STAMPS = {
 _HEAD = """-- Made by `make migrations` from memory_pipelines/stores/postgres/sql: change it there.
 -- Either the Supabase CLI applies these files, or `memory-pipelines migrate` does the same; both keep the same account of it.
 set search_path = public, extensions;
+set check_function_bodies = off;
 
 """
 _TAIL = """
+reset check_function_bodies;
 reset search_path;
 notify pgrst, 'reload schema';
 """

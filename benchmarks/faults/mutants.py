@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.faults.stack import Stack
-from memory_pipelines.services import comparison, events, graph
+from memory_pipelines.services import events
+from memory_pipelines.services.audit import comparison
+from memory_pipelines.services.projections import graph
 from memory_pipelines.stores.graph.statements import statements
 from memory_pipelines.stores.graph.store import CypherGraph
 from memory_pipelines.stores.postgres.store import PostgresRecord

@@ -22,7 +22,8 @@ from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.domain.models import PROJECTIONS
 from memory_pipelines.models.extractors.rules import RulesExtractor
 from memory_pipelines.ports import Extraction
-from memory_pipelines.services import drains, maintenance
+from memory_pipelines.services import maintenance
+from memory_pipelines.services.sync import drains
 from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
 
 _IDLE_SECONDS = 0.02
@@ -188,7 +189,7 @@ def warm() -> None:
 
     WordLlamaEmbedder().embed(["warm"])
     RulesExtractor().extract(["Warm it is in Lisbon."])
-    for subject in ("batches", "marker", "audit", "reading", "schema_falkordb", "schema_neo4j"):
+    for subject in ("batches", "marker", "audit", "reading", "schema/falkordb", "schema/neo4j"):
         statements(subject)
     assert threading.active_count() == 1, f"cannot fork beside {[thread.name for thread in threading.enumerate()]}"
     gc.collect()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from memory_pipelines.client.door import Door
 from memory_pipelines.domain.models import ImportResult
-from memory_pipelines.services import transfer as transfer_service
-from memory_pipelines.services.transfer_importer import OnError
+from memory_pipelines.services.transfer import transfer as transfer_service
+from memory_pipelines.services.transfer.importer import OnError
 
 if TYPE_CHECKING:
     import pandas

@@ -7,10 +7,11 @@ from typing import Any
 
 from memory_pipelines.client.door import Door
 from memory_pipelines.domain.models import DrainResult, Explanation, Status, SyncState, Verdict
-from memory_pipelines.services import audit as audit_service
 from memory_pipelines.services import explain as explain_service
 from memory_pipelines.services import status as status_service
-from memory_pipelines.services import sync as sync_service
+from memory_pipelines.services.audit import audit as audit_service
+from memory_pipelines.services.repair.auditing import audit_and_repair
+from memory_pipelines.services.sync import sync as sync_service
 
 
 class Keeping(Door):
@@ -40,7 +41,8 @@ class Keeping(Door):
             incremental: look only at what was written since the last audit, and at what that one found.
             resume: go on with a deep audit that was interrupted, if there is one.
         """
-        return audit_service.audit(self._platform, deep=deep, repair=repair, incremental=incremental, resume=resume)
+        looking = audit_and_repair if repair else audit_service.audit
+        return looking(self._platform, deep=deep, incremental=incremental, resume=resume)
 
     def audits(self, limit: int = 50) -> Sequence[Mapping[str, Any]]:
         """Verdicts of the audits so far, newest first: counts by kind, rows checked, bytes read, seconds."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from memory_pipelines.client.door import Door
 from memory_pipelines.domain.models import HistoryEntry, Memory, MemoryPage, Related, SearchHit
-from memory_pipelines.services import entities as entities_service
 from memory_pipelines.services import memories as memories_service
+from memory_pipelines.services import related as related_service
 from memory_pipelines.services import search as search_service
 
 
@@ -94,4 +94,4 @@ class Reading(Door):
         Raises:
             NotFound: `entity_unknown`, with near names in `detail["suggestions"]`
         """
-        return entities_service.related(self._platform, name, namespace=namespace, limit=limit)
+        return related_service.related(self._platform, name, namespace=namespace, limit=limit)

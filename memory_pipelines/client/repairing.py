@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from memory_pipelines.client.door import Door
-from memory_pipelines.services import audit as audit_service
-from memory_pipelines.services import policies as policy_service
-from memory_pipelines.services import repair as repair_service
+from memory_pipelines.services.audit import audit as audit_service
+from memory_pipelines.services.repair import policies as policy_service
+from memory_pipelines.services.repair import repair as repair_service
 
 if TYPE_CHECKING:
     from memory_pipelines.domain.plans import RepairPlan, RepairResult

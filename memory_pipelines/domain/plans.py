@@ -1,7 +1,7 @@
 """A repair plan, as it is written to a file and read back: rows, and what each saw. It names ids and numbers, never a word of a text.
 
 To add a field, add it here with a default; a change that older code must not misread is a new `PLAN_VERSION`. Must stay out: making
-and applying plans (`services/repair_planning.py`, `services/repair.py`).
+and applying plans (`services/repair/planning.py`, `services/repair/repair.py`).
 """
 
 from __future__ import annotations

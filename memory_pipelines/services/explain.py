@@ -1,6 +1,6 @@
 """Everything that is known of one id: what the record says, what each store holds, and what happened, in order of time.
 
-To tell more, add it to `memory_explain_v1`, and to `_events` where it has a time. Must stay out: judging (`comparison.py`), repairing.
+To tell more, add it to `memory_explain_v1`, and to `_events` where it has a time. Must stay out: judging (`services/audit`), repairing.
 """
 
 from __future__ import annotations

@@ -12,8 +12,9 @@ from memory_pipelines.domain import validation
 from memory_pipelines.domain.errors import Conflict, Gone, InvalidInput, MemoryPipelinesError
 from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.models import ForgetResult, HistoryEntry, Memory, MemoryInput, MemoryPage, Ref, SaveResult, Wait, as_json
-from memory_pipelines.services import events, waiting
+from memory_pipelines.services import events
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.sync import waiting
 
 BATCH = 500
 _WRITTEN = {"created", "updated", "revived"}

@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.domain.models import Status
-from memory_pipelines.services import breakers
+from memory_pipelines.services.breakers import breakers
 from memory_pipelines.services.platform import Platform
 
 

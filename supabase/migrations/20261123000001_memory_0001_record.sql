@@ -1,6 +1,7 @@
 -- Made by `make migrations` from memory_pipelines/stores/postgres/sql: change it there.
 -- Either the Supabase CLI applies these files, or `memory-pipelines migrate` does the same; both keep the same account of it.
 set search_path = public, extensions;
+set check_function_bodies = off;
 
 -- The record: everything that must never be lost. Functions, grants and row level security follow in ../functions.
 -- There are no foreign keys on purpose: the functions are the only writers, tombstones are never removed, and a key
@@ -259,5 +260,6 @@ create table memory.verdicts (
 create table if not exists memory.migrations (version integer primary key, name text not null, applied_at timestamptz not null default now());
 insert into memory.migrations (version, name) values (1, '0001_record');
 
+reset check_function_bodies;
 reset search_path;
 notify pgrst, 'reload schema';

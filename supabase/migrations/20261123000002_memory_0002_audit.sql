@@ -1,6 +1,7 @@
 -- Made by `make migrations` from memory_pipelines/stores/postgres/sql: change it there.
 -- Either the Supabase CLI applies these files, or `memory-pipelines migrate` does the same; both keep the same account of it.
 set search_path = public, extensions;
+set check_function_bodies = off;
 
 -- Audits that can be interrupted, that know when the last one began, and what a row went through.
 
@@ -48,5 +49,6 @@ create table memory.attempts (
 create table if not exists memory.migrations (version integer primary key, name text not null, applied_at timestamptz not null default now());
 insert into memory.migrations (version, name) values (2, '0002_audit');
 
+reset check_function_bodies;
 reset search_path;
 notify pgrst, 'reload schema';

@@ -1,6 +1,7 @@
 -- Made by `make migrations` from memory_pipelines/stores/postgres/sql: change it there.
 -- Either the Supabase CLI applies these files, or `memory-pipelines migrate` does the same; both keep the same account of it.
 set search_path = public, extensions;
+set check_function_bodies = off;
 
 -- What a person may curate in the graph, and what becomes of an edit there.
 
@@ -58,5 +59,6 @@ drop function if exists memory.graph_entity(uuid, text, text, text, integer, big
 create table if not exists memory.migrations (version integer primary key, name text not null, applied_at timestamptz not null default now());
 insert into memory.migrations (version, name) values (3, '0003_repair');
 
+reset check_function_bodies;
 reset search_path;
 notify pgrst, 'reload schema';

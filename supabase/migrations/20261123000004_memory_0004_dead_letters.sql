@@ -1,6 +1,7 @@
 -- Made by `make migrations` from memory_pipelines/stores/postgres/sql: change it there.
 -- Either the Supabase CLI applies these files, or `memory-pipelines migrate` does the same; both keep the same account of it.
 set search_path = public, extensions;
+set check_function_bodies = off;
 
 -- What is known of a failure, beside the row that it is charged to. Where `attempts` is 0 none of it means anything: paying a debt
 -- does not wipe it, so that settling stays as cheap as it was.
@@ -28,5 +29,6 @@ create unique index dead_events_once on memory.dead_events (projection, entry, m
 create table if not exists memory.migrations (version integer primary key, name text not null, applied_at timestamptz not null default now());
 insert into memory.migrations (version, name) values (4, '0004_dead_letters');
 
+reset check_function_bodies;
 reset search_path;
 notify pgrst, 'reload schema';

@@ -1,6 +1,7 @@
 -- Made by `make migrations` from memory_pipelines/stores/postgres/sql: change it there.
 -- Either the Supabase CLI applies these files, or `memory-pipelines migrate` does the same; both keep the same account of it.
 set search_path = public, extensions;
+set check_function_bodies = off;
 
 -- Leases with fencing numbers, and names that mean another entity.
 
@@ -52,5 +53,6 @@ where n.shown_id is null or not exists (
 create table if not exists memory.migrations (version integer primary key, name text not null, applied_at timestamptz not null default now());
 insert into memory.migrations (version, name) values (5, '0005_leases_aliases');
 
+reset check_function_bodies;
 reset search_path;
 notify pgrst, 'reload schema';

@@ -1,511 +1,106 @@
 -- Made by `make migrations` from memory_pipelines/stores/postgres/sql: change it there.
 -- Either the Supabase CLI applies these files, or `memory-pipelines migrate` does the same; both keep the same account of it.
 set search_path = public, extensions;
+set check_function_bodies = off;
 
--- Edits that somebody made in the graph, taken into the record as revisions of their own where a namespace's policy says so, and only while
--- the record shows what the plan saw; that is checked under the rows' locks, in the order of `entities.sql`.
+-- Vectors against the record, by exact anti-joins: both are in one database. Nothing here writes.
 
--- Makes outside edits part of the record: new revisions with their origin, owed like any other write, each only while the record shows
--- what the plan saw and the namespace adopts.
---   {"identity", "rows": [{change: edit, id, revision, fields: {name?, key?, type?, aliases?, summary?}}
---                       | {change: add, source, target, source_revision, target_revision, predicate} | {change: remove, id, revision}, …]}
---   -> {"rows": [{outcome: adopted|held|refused, reason?, id?, revision?}, …], "touched": [[kind, id], …]}; `held` means that the record says so already
-create or replace function public.memory_adopt_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+-- Differences in one page of passages and embeddings, exactly, by id range, or of some owners. Rows that are owed are left to the
+-- ledger's own audit. Vectors of a generation that is being built are nobody's business yet.
+--   {"after": id|null, "limit"} or {"ids": [id, …]} -> {"findings": [{kind, store, subject, id, expected, actual, hint}], "passages": n, "embeddings": n, "next": id|null}
+create or replace function public.memory_audit_embeddings_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off set plan_cache_mode = force_custom_plan as $$
 declare
   p jsonb := input::jsonb;
-  item jsonb;
-  result jsonb;
-  results jsonb := '[]';
-  touched jsonb := '[]';
-begin
-  perform memory.same_record(p ->> 'identity');
-  perform id from memory.entities
-  where id in (
-    select memory.as_uuid(i) from jsonb_array_elements(p -> 'rows') r, unnest(array[r ->> 'id', r ->> 'source', r ->> 'target']) i
-    where r ->> 'change' in ('edit', 'add')
-  ) order by id for update;
-  perform id from memory.relations
-  where id in (select memory.as_uuid(r ->> 'id') from jsonb_array_elements(p -> 'rows') r where r ->> 'change' = 'remove') order by id for update;
-  for item in select value from jsonb_array_elements(p -> 'rows') loop
-    result := case item ->> 'change' when 'edit' then memory.adopt_edit(item) when 'add' then memory.adopt_added(item) when 'remove' then memory.adopt_removed(item) end;
-    if result is null then
-      perform memory.raise_error(400, 'plan_invalid', 'A change that is adopted is an edit, an addition or a removal.');
-    end if;
-    results := results || jsonb_build_array(result - 'touched');
-    touched := touched || coalesce(result -> 'touched', '[]');
-  end loop;
-  return jsonb_build_object('rows', results, 'touched', touched);
-end $$;
-
-create or replace function memory.refused(p_reason text) returns jsonb language sql immutable as $$
-  select jsonb_build_object('outcome', 'refused', 'reason', p_reason)
-$$;
-
-create or replace function memory.adopts(p_namespace text) returns boolean language sql stable as $$
-  select exists (select from memory.namespaces where name = p_namespace and outside_edits = 'adopt')
-$$;
-
--- Whether the graph had this revision of a row, and nothing is on its way there: only then is a difference somebody's deed.
-create or replace function memory.shown_at(p_kind text, p_id uuid, p_revision integer) returns boolean language sql stable as $$
-  select exists (select from memory.ledger where projection = 'graph' and kind = p_kind and id = p_id::text and owed_number is null and settled_revision = p_revision)
-$$;
-
--- Curated fields of an entity, as a person left them in the graph.
-create or replace function memory.adopt_edit(item jsonb) returns jsonb language plpgsql as $$
-declare
-  e memory.entities;
-  f jsonb := item -> 'fields';
-  hash bytea;
-begin
-  select * into e from memory.entities where id = memory.as_uuid(item ->> 'id');
-  if e.id is null or e.deleted_at is not null or e.revision <> (item ->> 'revision')::integer or not memory.shown_at('entity', e.id, e.revision) then
-    return memory.refused('changed');
-  elsif not memory.adopts(e.namespace) then
-    return memory.refused('policy');
-  end if;
-  if f ? 'name' then
-    hash := memory.keyed_hash('entity', e.namespace, f ->> 'key');
-    if exists (select from memory.entities where name_hash = hash and id <> e.id and deleted_at is null)
-      or exists (select from memory.entity_names where name_hash = hash and entity_id <> e.id) then
-      return memory.refused('name_taken');
-    end if;
-    if hash <> e.name_hash then
-      insert into memory.entity_names (name_hash, entity_id, found_as)
-      values (hash, e.id, coalesce((select found_as from memory.entity_names where entity_id = e.id limit 1), e.name_key))
-      on conflict (name_hash) do nothing;
-    end if;
-  end if;
-  update memory.entities
-  set name = coalesce(f ->> 'name', name), name_key = coalesce(f ->> 'key', name_key), type = coalesce(f ->> 'type', type),
-      aliases = case when f ? 'aliases' then array(select jsonb_array_elements_text(f -> 'aliases')) else aliases end,
-      summary = case when f ? 'summary' then f ->> 'summary' else summary end,
-      curated = array(select distinct c from unnest(curated || array(select jsonb_object_keys(f - 'key'))) c order by c), revision = revision + 1
-  where id = e.id;
-  insert into memory.adoptions (change, kind, subject, revision, entities, before)
-  values ('edit', 'entity', e.id, e.revision + 1, array[e.id],
-    (select jsonb_object_agg(k, to_jsonb(e) -> k) from jsonb_object_keys(f - 'key') k));
-  perform memory.owe('graph', 'entity', array[e.id]);
-  perform memory.owe('embeddings', 'entity', array[e.id]);
-  return jsonb_build_object('outcome', 'adopted', 'id', e.id, 'revision', e.revision + 1, 'touched', memory.refs('entity', array[e.id]));
-end $$;
-
--- A relation that a person drew between two entities of the record.
-create or replace function memory.adopt_added(item jsonb) returns jsonb language plpgsql as $$
-declare
-  s memory.entities;
-  t memory.entities;
-  x memory.relations;
-  hash bytea;
-begin
-  select * into s from memory.entities where id = memory.as_uuid(item ->> 'source') and deleted_at is null;
-  select * into t from memory.entities where id = memory.as_uuid(item ->> 'target') and deleted_at is null;
-  if s.id is null or t.id is null or s.namespace <> t.namespace
-    or s.revision <> (item ->> 'source_revision')::integer or t.revision <> (item ->> 'target_revision')::integer then
-    return memory.refused('changed');
-  elsif not memory.adopts(s.namespace) then
-    return memory.refused('policy');
-  end if;
-  hash := memory.keyed_hash('relation', s.id::text, item ->> 'predicate', t.id::text);
-  insert into memory.relations as r (namespace, source_id, predicate, target_id, name_hash, adopted_at)
-  values (s.namespace, s.id, item ->> 'predicate', t.id, hash, clock_timestamp()) on conflict (name_hash) do nothing
-  returning r.* into x;
-  if x.id is null then
-    select * into x from memory.relations where name_hash = hash for update;
-    if x.deleted_at is null then
-      return jsonb_build_object('outcome', 'held', 'id', x.id, 'revision', x.revision);
-    end if;
-    update memory.relations set predicate = item ->> 'predicate', deleted_at = null, adopted_at = clock_timestamp(), revision = revision + 1
-    where id = x.id returning * into x;
-  end if;
-  delete from memory.retractions where relation_id = x.id;
-  insert into memory.adoptions (change, kind, subject, revision, entities) values ('add', 'relation', x.id, x.revision, array[s.id, t.id]);
-  perform memory.owe('graph', 'relation', array[x.id]);
-  return jsonb_build_object('outcome', 'adopted', 'id', x.id, 'revision', x.revision, 'touched', memory.refs('relation', array[x.id]));
-end $$;
-
--- A relation that a person took away: it loses every support that it has.
-create or replace function memory.adopt_removed(item jsonb) returns jsonb language plpgsql as $$
-declare
-  x memory.relations;
-begin
-  select * into x from memory.relations where id = memory.as_uuid(item ->> 'id');
-  if x.id is null or x.deleted_at is not null or x.revision <> (item ->> 'revision')::integer or not memory.shown_at('relation', x.id, x.revision) then
-    return memory.refused('changed');
-  elsif not memory.adopts(x.namespace) then
-    return memory.refused('policy');
-  end if;
-  insert into memory.adoptions (change, kind, subject, revision, entities, before)
-  values ('remove', 'relation', x.id, x.revision + 1, array[x.source_id, x.target_id], jsonb_build_object('predicate', x.predicate,
-    'memories', (select coalesce(jsonb_agg(jsonb_build_array(memory_id, given, extracted) order by memory_id), '[]') from memory.statements where coalesce(shown_id, relation_id) = x.id)));
-  -- Also what it was named between entities that are merged into these: an undone merge must not bring it back.
-  insert into memory.retractions (relation_id)
-  select x.id union select relation_id from memory.statements where shown_id = x.id
-  on conflict (relation_id) do update set at = excluded.at;
-  delete from memory.statements where coalesce(shown_id, relation_id) = x.id;
-  update memory.relations set revision = revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null where id = x.id;
-  perform memory.owe('graph', 'relation', array[x.id]);
-  return jsonb_build_object('outcome', 'adopted', 'id', x.id, 'revision', x.revision + 1, 'touched', memory.refs('relation', array[x.id]));
-end $$;
-
--- Entities are being deleted: nothing that a person wrote of them stays, and no relation that was drawn to one by hand.
--- Returns the relations that go with them.
-create or replace function memory.drop_curated(p_entities uuid[]) returns uuid[] language plpgsql as $$
-declare
-  gone uuid[];
-begin
-  delete from memory.entity_names where entity_id = any (p_entities);
-  update memory.adoptions set before = null where entities && p_entities and before is not null;
-  with dropped as (
-    update memory.relations r set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null
-    where r.adopted_at is not null and (r.source_id = any (p_entities) or r.target_id = any (p_entities))
-      and not exists (select from memory.statements s where coalesce(s.shown_id, s.relation_id) = r.id)
-    returning r.id
-  )
-  select coalesce(array_agg(id), '{}') into gone from dropped;
-  return gone;
-end $$;
-
--- What a name means once entities were merged: as what one is shown, which merged names are still said, and who lives under which.
--- Merging: `aliases.sql`.
-
--- The entity that a named one is shown as: itself, unless it was merged.
-create or replace function memory.shown_as(p_id uuid) returns uuid language sql stable as $$
-  select coalesce((select entity_id from memory.aliases where alias_id = p_id), p_id)
-$$;
-
--- Whether an entity lives under the name of one that was merged into it, because its own was forgotten.
-create or replace function memory.borrows_name(p_id uuid, p_name_key text) returns boolean language sql stable as $$
-  select exists (select from memory.aliases where entity_id = p_id and name_key = p_name_key)
-$$;
-
--- An entity and all that was merged into it, directly or not.
-create or replace function memory.family(p_id uuid) returns setof uuid language sql stable as $$
-  with recursive down as (
-    select p_id as id union select a.alias_id from memory.aliases a join down d on a.parent_id = d.id
-  )
-  select id from down
-$$;
-
--- Merged names that are mentioned again are known again, and learn their type.  p_rows: as of `store_links`
-create or replace function memory.learn_names(p_rows jsonb) returns void language plpgsql as $$
-begin
-  with named as (
-    select distinct on (n.id) n.id, e ->> 'name' as name, e ->> 'type' as type, e ->> 'key' as key
-    from jsonb_array_elements(p_rows) r cross join jsonb_array_elements(r -> 'entities') e
-      join memory.entities n on n.name_hash = memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key')
-    order by n.id, (e ->> 'type' = 'thing')
-  )
-  update memory.aliases a
-  set name = coalesce(a.name, w.name), name_key = coalesce(a.name_key, w.key),
-      type = case when a.type is null or a.type = 'thing' then w.type else a.type end
-  from named w
-  where a.alias_id = w.id and (a.name is null or (a.type = 'thing' and w.type <> 'thing'));
-end $$;
-
--- What lives under a name that leaves it takes the first other that it goes by; a type that a person has curated stays. The aliases no
--- longer have the names that leave. Returns who was renamed.  p_entities, p_name_keys: who may live under which name, pairwise
-create or replace function memory.take_other_names(p_entities uuid[], p_name_keys text[]) returns uuid[] language sql as $$
-  with renamed as (
-    update memory.entities e
-    set name = other.name, name_key = other.name_key, type = case when 'type' = any (e.curated) then e.type else other.type end, revision = e.revision + 1
-    from unnest(p_entities, p_name_keys) leaving(id, name_key) cross join lateral (
-      select a.name, a.name_key, a.type from memory.aliases a
-      where a.entity_id = leaving.id and a.name is not null
-      order by a.merged_at, a.alias_id limit 1
-    ) other
-    where e.id = leaving.id and e.name_key = leaving.name_key and e.deleted_at is null
-    returning e.id
-  )
-  select coalesce(array_agg(id), '{}') from renamed
-$$;
-
--- Forgets the merged names, of those given and of what they were merged into, that no memory says any more. What lived under such a
--- name takes another that it goes by: those entities are returned.
-create or replace function memory.forget_unsaid_names(p_entities uuid[]) returns uuid[]
-language plpgsql as $$
-declare
-  holders uuid[];
-  names text[];
-begin
-  if not exists (select from memory.aliases where alias_id = any (p_entities)) then
-    return '{}';
-  end if;
-  with recursive up as (
-    select alias_id, parent_id from memory.aliases where alias_id = any (p_entities)
-    union select a.alias_id, a.parent_id from memory.aliases a join up on a.alias_id = up.parent_id
-  ), unsaid as (
-    select alias_id, entity_id, name_key from memory.aliases a
-    where a.alias_id in (select alias_id from up) and a.name is not null
-      and not exists (select from memory.mentions m where m.entity_id in (select memory.family(a.alias_id)))
-  ), forgotten as (
-    update memory.aliases a set name = null, name_key = null, type = null from unsaid u where a.alias_id = u.alias_id
-  )
-  select array_agg(entity_id), array_agg(name_key) into holders, names from unsaid;
-  return memory.take_other_names(holders, names);
-end $$;
-
--- Entities merged into others, and back. A merge is a row of `aliases`; mentions and statements keep what was named, and only say as
--- what they are shown, so that undoing it needs nothing but them. Projections and audits see what is shown.
--- Whoever stores links keeps a namespace's aliases as they are until it commits; a merge takes them for itself. This comes before any
--- row is locked.
-
--- Keeps the aliases of some namespaces from changing until this transaction ends. Returns how many namespaces that were.
-create or replace function memory.keep_aliases(p_namespaces text[]) returns integer language sql as $$
-  select count(pg_advisory_xact_lock_shared(k)::text)::integer
-  from (select distinct hashtextextended('aliases:' || n, 0) as k from unnest(p_namespaces) n order by 1) keys
-$$;
-
--- The entity with a name, merged or not, and whether or not any memory still says that name; raises where there is none.
-create or replace function memory.named_entity(p_namespace text, p_named jsonb) returns memory.entities
-language plpgsql stable as $$
-declare
-  e memory.entities;
-begin
-  select * into e from memory.entities where id = memory.entity_named(p_namespace, p_named ->> 'key');
-  if e.id is null or (e.deleted_at is not null and not exists (select from memory.aliases where alias_id = e.id)) then
-    perform memory.raise_error(404, 'entity_unknown', format('No memory of this namespace mentions %L.', p_named ->> 'name'),
-      jsonb_build_object('namespace', p_namespace, 'name', p_named ->> 'name'));
-  end if;
-  return e;
-end $$;
-
--- Locks the memories that name some entities, then those entities with others. Returns the memories.
-create or replace function memory.lock_named(p_ids uuid[], p_others uuid[]) returns uuid[]
-language plpgsql as $$
-begin
-  perform id from memory.memories where id in (select memory_id from memory.mentions where entity_id = any (p_ids)) order by id for update;
-  perform id from memory.entities where id = any (p_ids || p_others) order by id for update;
-  return array(select distinct memory_id from memory.mentions where entity_id = any (p_ids));
-end $$;
-
--- Shows some named entities as what the aliases now say: mentions, statements, and the relations between what is shown. All that
--- changed has a new revision and is owed. The caller has changed the aliases, and locked memories and entities.
---   p_ids: entities as named   p_memories: that name them   p_supported: what they were and are shown as
-create or replace function memory.show_anew(p_ids uuid[], p_memories uuid[], p_supported uuid[]) returns jsonb
-language plpgsql as $$
-declare
-  moved jsonb;
-  touched_relations uuid[];
-  renewed_relations uuid[];
-  removed jsonb;
-begin
-  update memory.mentions m set shown_id = nullif(memory.shown_as(m.entity_id), m.entity_id) where m.entity_id = any (p_ids);
-
-  -- Relations between the ends as they are shown now. What one was shown as until now knows the predicate.
-  select coalesce(jsonb_agg(jsonb_build_object('relation', x.relation, 'memory', x.memory, 'before', x.before, 'predicate', x.predicate,
-    'namespace', x.namespace, 'source', x.source, 'target', x.target)), '[]') into moved
-  from (
-    select s.relation_id as relation, s.memory_id as memory, coalesce(s.shown_id, s.relation_id) as before, b.predicate, n.namespace,
-      memory.shown_as(n.source_id) as source, memory.shown_as(n.target_id) as target
-    from memory.statements s join memory.relations n on n.id = s.relation_id join memory.relations b on b.id = coalesce(s.shown_id, s.relation_id)
-    where s.memory_id = any (p_memories) and (n.source_id = any (p_ids) or n.target_id = any (p_ids))
-  ) x;
-  with now_shown as (
-    select distinct namespace, source, predicate, target, memory.keyed_hash('relation', source::text, predicate, target::text) as name_hash
-    from jsonb_to_recordset(moved) x(namespace text, source uuid, predicate text, target uuid)
-  )
-  insert into memory.relations (namespace, source_id, predicate, target_id, name_hash)
-  select namespace, source, predicate, target, name_hash from now_shown order by name_hash
-  on conflict (name_hash) do nothing;
-  select coalesce(array_agg(id), '{}') into touched_relations from (
-    select id from memory.relations r
-    where r.id in (
-      select x.before from jsonb_to_recordset(moved) x(before uuid)
-      union select x.relation from jsonb_to_recordset(moved) x(relation uuid)
-      union select v.id from jsonb_to_recordset(moved) x(source uuid, predicate text, target uuid)
-        join memory.relations v on v.name_hash = memory.keyed_hash('relation', x.source::text, x.predicate, x.target::text)
-    )
-    order by id for update
-  ) locked;
-  with now_shown as (
-    select distinct predicate, memory.keyed_hash('relation', source::text, predicate, target::text) as name_hash
-    from jsonb_to_recordset(moved) x(source uuid, predicate text, target uuid)
-  ), renewed as (
-    update memory.relations r set predicate = w.predicate, deleted_at = null, revision = r.revision + 1
-    from now_shown w where r.name_hash = w.name_hash and r.deleted_at is not null
-    returning r.id
-  )
-  select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
-  update memory.statements s set shown_id = nullif(v.id, s.relation_id)
-  from jsonb_to_recordset(moved) x(relation uuid, memory uuid, source uuid, predicate text, target uuid)
-    join memory.relations v on v.name_hash = memory.keyed_hash('relation', x.source::text, x.predicate, x.target::text)
-  where s.relation_id = x.relation and s.memory_id = x.memory;
-
-  removed := memory.drop_unsupported(p_ids || p_supported, touched_relations);
-  renewed_relations := renewed_relations || array(
-    select t.relation from unnest(touched_relations) t(relation)
-    where not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = t.relation::text)
-  );
-  perform memory.owe('graph', 'relation', renewed_relations);
-  update memory.memories set revision = revision + 1 where id = any (p_memories);
-  perform memory.owe('graph', 'memory', p_memories);
-  return memory.refs('relation', renewed_relations) || removed || memory.refs('memory', p_memories);
-end $$;
-
--- Shows one entity, and all that was merged into it, as another from now on. Mentions keep what they named.
---   {"namespace", "source": {name, key}, "target": {name, key}, "by"?, "lease"?: {name, fence}}
---   -> {"outcome": merged|unchanged, "entity": {id, name, type}, "alias": {id, name}, "memories": n, "touched": [[kind, id], …]}
-create or replace function public.memory_merge_entities_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-  source memory.entities;
-  target memory.entities;
-  root memory.entities;
-  family uuid[];
-  memories uuid[] := '{}';
-  touched jsonb := '[]';
-  outcome text := 'unchanged';
-begin
-  perform memory.check_lease(p -> 'lease');
-  perform memory.known_namespace(p ->> 'namespace');
-  perform pg_advisory_xact_lock(hashtextextended('aliases:' || (p ->> 'namespace'), 0));
-  source := memory.named_entity(p ->> 'namespace', p -> 'source');
-  target := memory.named_entity(p ->> 'namespace', p -> 'target');
-  select * into root from memory.entities where id = memory.shown_as(target.id);
-  if root.id = source.id then
-    perform memory.raise_error(400, 'entity_merged_with_itself', 'These are one entity already: nothing can be merged into itself or into its own alias.',
-      jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'source' ->> 'name'));
-  end if;
-  if memory.shown_as(source.id) not in (source.id, root.id) then
-    perform memory.raise_error(409, 'entity_is_alias', 'The entity to merge is an alias of another one: unmerge it first, or merge that one.',
-      jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'source' ->> 'name'));
-  end if;
-  if memory.shown_as(source.id) = source.id then
-    family := array(select memory.family(source.id));
-    memories := memory.lock_named(family, array[root.id]);
-    -- Both must live: what a forget took away while we waited for its locks cannot be shown.
-    select * into source from memory.entities where id = source.id;
-    select * into root from memory.entities where id = root.id;
-    if source.deleted_at is not null or root.deleted_at is not null then
-      perform memory.raise_error(404, 'entity_unknown', 'No memory of this namespace mentions both of these entities.',
-        jsonb_build_object('namespace', p ->> 'namespace', 'name', case when source.deleted_at is null then p -> 'target' ->> 'name' else p -> 'source' ->> 'name' end));
-    end if;
-    -- What a person has written of it, or drawn to it, has no place in an alias: undoing the merge could not give it back.
-    if source.curated <> '{}' or exists (select from memory.relations where adopted_at is not null and deleted_at is null and source.id in (source_id, target_id)) then
-      perform memory.raise_error(409, 'entity_curated', 'A person has curated the entity to merge in the graph: merge the other one into it.',
-        jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'source' ->> 'name'));
-    end if;
-    insert into memory.aliases (alias_id, namespace, parent_id, entity_id, name, type, name_key, merged_by)
-    values (source.id, source.namespace, root.id, root.id, source.name, source.type, source.name_key, p ->> 'by');
-    update memory.aliases set entity_id = root.id where entity_id = source.id;
-    touched := memory.show_anew(family, memories, array[root.id]);
-    outcome := 'merged';
-  end if;
-  return jsonb_build_object('outcome', outcome, 'entity', jsonb_build_object('id', root.id, 'name', root.name, 'type', root.type),
-    'alias', (select jsonb_build_object('id', alias_id, 'name', name) from memory.aliases where alias_id = source.id),
-    'memories', coalesce(cardinality(memories), 0), 'touched', touched);
-end $$;
-
--- Takes a merge back: whatever names that entity, or one that had been merged into it, is shown as it again, also what came meanwhile.
---   {"namespace", "name": {name, key}, "lease"?} -> {"entity": {id, name, type}|null, "from": {id, name, type}|null, "memories": n, "touched"}
---   An entity is null when no memory mentions it.
-create or replace function public.memory_unmerge_entity_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-  merged memory.aliases;
-  family uuid[];
-  memories uuid[];
-  renewed uuid[];
-  touched jsonb;
-begin
-  perform memory.check_lease(p -> 'lease');
-  perform memory.known_namespace(p ->> 'namespace');
-  perform pg_advisory_xact_lock(hashtextextended('aliases:' || (p ->> 'namespace'), 0));
-  select a.* into merged from memory.aliases a join memory.entities e on e.id = a.alias_id
-  where e.name_hash = memory.keyed_hash('entity', p ->> 'namespace', p -> 'name' ->> 'key');
-  if merged.alias_id is null then
-    perform memory.raise_error(404, 'alias_unknown', format('%L was not merged into another entity of this namespace.', p -> 'name' ->> 'name'),
-      jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'name' ->> 'name'));
-  end if;
-  family := array(select memory.family(merged.alias_id));
-  memories := memory.lock_named(family, array[merged.entity_id]);
-  select * into merged from memory.aliases where alias_id = merged.alias_id;  -- its name may have been forgotten while we waited
-  delete from memory.aliases where alias_id = merged.alias_id;
-  update memory.aliases set entity_id = merged.alias_id where alias_id = any (family);
-  renewed := memory.take_other_names(array[merged.entity_id], array[merged.name_key]);
-  with again as (
-    update memory.entities e
-    set name = merged.name, type = merged.type, name_key = merged.name_key, deleted_at = null, revision = e.revision + 1
-    where e.id = merged.alias_id and e.deleted_at is not null and cardinality(memories) > 0
-    returning e.id
-  )
-  select array(select id from again union all select unnest(renewed)) into renewed;
-  perform memory.owe('graph', 'entity', renewed);
-  perform memory.owe('embeddings', 'entity', renewed);
-  touched := memory.refs('entity', renewed) || memory.show_anew(family, memories, array[merged.entity_id]);
-  return jsonb_build_object(
-    'entity', (select jsonb_build_object('id', id, 'name', name, 'type', type) from memory.entities where id = merged.alias_id and deleted_at is null),
-    'from', (select jsonb_build_object('id', id, 'name', name, 'type', type) from memory.entities where id = merged.entity_id and deleted_at is null),
-    'memories', cardinality(memories), 'touched', touched);
-end $$;
-
--- The merges of a namespace, the oldest first, a page at a time. A name that no memory says any more is null.
---   {"namespace", "limit", "after"?: [merged_at, id]} -> [{id, name, type, entity_id, entity, merged_into, merged_at, merged_by}, …]
-create or replace function public.memory_aliases_v1(input text) returns jsonb
-language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-  page jsonb;
-begin
-  perform memory.known_namespace(p ->> 'namespace');
-  select coalesce(jsonb_agg(jsonb_build_object('id', a.alias_id, 'name', a.name, 'type', a.type, 'entity_id', a.entity_id, 'entity', e.name,
-    'merged_into', coalesce(o.name, r.name), 'merged_at', a.merged_at, 'merged_by', a.merged_by) order by a.merged_at, a.alias_id), '[]') into page
-  from (
-    select * from memory.aliases
-    where namespace = p ->> 'namespace'
-      and (p -> 'after' is null or (merged_at, alias_id) > ((p -> 'after' ->> 0)::timestamptz, (p -> 'after' ->> 1)::uuid))
-    order by merged_at, alias_id limit (p ->> 'limit')::integer
-  ) a
-  join memory.entities e on e.id = a.entity_id
-  join memory.entities r on r.id = a.parent_id
-  left join memory.aliases o on o.alias_id = a.parent_id;
-  return page;
-end $$;
-
--- One entity as it is shown, what was merged into it, and which memories mention it under which name, the newest first.
---   {"namespace", "name": {name, key}, "limit"}
---   -> {id, name, type, revision, aliases: [as of memory_aliases_v1], mentions: n, memories: [{memory, entity_id, name, given, extracted, version, valid_from}, …]}
-create or replace function public.memory_entity_v1(input text) returns jsonb
-language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-  named memory.entities;
+  g memory.generations;
+  low uuid := coalesce((p ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000');
+  high uuid;
+  chosen uuid[] := case when p ? 'ids' then array(select i::uuid from jsonb_array_elements_text(p -> 'ids') i) end;
+  blank text := e'\t\n\u000b\f\r\u001c\u001d\u001e\u001f \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000';
   result jsonb;
 begin
-  perform memory.known_namespace(p ->> 'namespace');
-  named := memory.named_entity(p ->> 'namespace', p -> 'name');
-  with family as (
-    select memory.shown_as(named.id) as id union all select alias_id from memory.aliases where entity_id = memory.shown_as(named.id)
-  ), said as (
-    select m.memory_id, m.entity_id, coalesce(a.name, e.name) as name, m.given, m.extracted, m.version, m.valid_from
-    from family f join memory.mentions m on m.entity_id = f.id join memory.entities e on e.id = m.entity_id
-    left join memory.aliases a on a.alias_id = m.entity_id
-  )
-  select jsonb_build_object('id', e.id, 'name', e.name, 'type', e.type, 'revision', e.revision,
-    'aliases', (
-      select coalesce(jsonb_agg(jsonb_build_object('id', a.alias_id, 'name', a.name, 'type', a.type, 'entity_id', a.entity_id, 'entity', e.name,
-        'merged_into', coalesce(o.name, r.name), 'merged_at', a.merged_at, 'merged_by', a.merged_by) order by a.merged_at, a.alias_id), '[]')
-      from memory.aliases a join memory.entities r on r.id = a.parent_id left join memory.aliases o on o.alias_id = a.parent_id
-      where a.entity_id = e.id),
-    'mentions', (select count(distinct memory_id) from said),
-    'memories', (
-      select coalesce(jsonb_agg(jsonb_build_object('memory', s.memory_id, 'entity_id', s.entity_id, 'name', s.name, 'given', s.given, 'extracted', s.extracted,
-        'version', s.version, 'valid_from', s.valid_from) order by s.valid_from desc, s.memory_id, s.entity_id), '[]')
-      from (select * from said order by valid_from desc, memory_id, entity_id limit (p ->> 'limit')::integer) s))
-  into result
-  from memory.entities e where e.id = memory.shown_as(named.id) and e.deleted_at is null;
-  if result is null then
-    perform memory.raise_error(404, 'entity_unknown', format('No memory of this namespace mentions %L.', p -> 'name' ->> 'name'),
-      jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'name' ->> 'name'));
+  select * into g from memory.generations where state = 'active';
+  if chosen is null then
+    select id into high from (
+      select id from memory.memories where id > low union select id from memory.entities where id > low order by id limit (p ->> 'limit')::integer
+    ) x order by id desc limit 1;
   end if;
+  if chosen is not null or (select count(*) from (select from memory.memories where id > high union all select from memory.entities where id > high limit 1) x) = 0 then
+    high := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
+  end if;
+  with live as (
+    select id, version, namespace, text from memory.memories where deleted_at is null and id > low and id <= high and (chosen is null or id = any (chosen))
+  ), wanted as (
+    select 'memory' as kind, m.id, q.ordinal as passage, m.version, m.namespace from memory.passages q join live m on m.id = q.memory_id
+    union all
+    select 'entity', e.id, 0::smallint, e.revision, e.namespace from memory.entities e
+    where e.deleted_at is null and e.id > low and e.id <= high and (chosen is null or e.id = any (chosen))
+  ), had as (
+    select kind, id, passage, version, namespace, generation, vector_dims(v) as dims from memory.embeddings
+    where id > low and id <= high and (chosen is null or id = any (chosen))
+      and generation not in (select b.id from memory.generations b where b.state = 'building')
+  ), elsewhere as (
+    select h.*, w.version as wanted_version, case when w.id is null then 'orphan' else 'wrong_generation' end as finding
+    from had h left join wanted w on w.kind = h.kind and w.id = h.id and w.passage = h.passage where h.generation <> g.id
+  ), vectors as (
+    select coalesce(w.kind, h.kind) as owner_kind, coalesce(w.id, h.id) as owner, coalesce(w.passage, h.passage) as passage,
+      w.version as wanted_version, h.version as had_version, h.dims, h.generation,
+      case when w.id is null then 'orphan' when h.id is null then 'missing' when h.version < w.version then 'stale' when h.version > w.version then 'ahead'
+           when h.dims <> g.dimensions then 'wrong_dimension' when h.namespace <> w.namespace then 'wrong_namespace' end as finding
+    from wanted w full join (select * from had where generation = g.id) h on h.kind = w.kind and h.id = w.id and h.passage = w.passage
+  ), uncovered as (  -- texts that their passages do not make up, but for white space (as Python strips it: `domain/passages.py`)
+    select m.id, m.version, m.text, q.last
+    from live m
+    left join (
+      select memory_id, string_agg(text, ' ' order by ordinal) as joined, max(ordinal) as last
+      from memory.passages where memory_id > low and memory_id <= high and (chosen is null or memory_id = any (chosen)) group by memory_id
+    ) q on q.memory_id = m.id
+    where q.joined is null or (q.joined <> m.text and translate(q.joined, blank, '') <> translate(m.text, blank, ''))
+  ), cut as (
+    select q.memory_id as owner, q.ordinal, m.version as wanted_version, q.version as had_version,
+      case when m.id is null then 'orphan' when q.version <> m.version then 'stale'
+           when q.namespace <> m.namespace then 'wrong_namespace' when u.id is not null and position(q.text in u.text) = 0 then 'edited' end as finding
+    from memory.passages q left join live m on m.id = q.memory_id left join uncovered u on u.id = q.memory_id
+    where q.memory_id > low and q.memory_id <= high and (chosen is null or q.memory_id = any (chosen))
+  ), texts as (
+    select * from cut where finding is not null
+    union all
+    select u.id, coalesce((select min(n) from generate_series(0, u.last) n where not exists (select from cut c where c.owner = u.id and c.ordinal = n)), u.last + 1, 0),
+      u.version, null, 'missing'
+    from uncovered u where not exists (select from cut c where c.owner = u.id and c.finding is not null)
+  ), found as (
+    select finding as kind, 'embeddings' as store, 'embedding' as subject,
+      case when owner_kind = 'memory' then owner || '#' || passage else owner::text end as id,
+      case when wanted_version is not null then jsonb_build_object('version', wanted_version, 'generation', g.id, 'dimensions', g.dimensions) end as expected,
+      case when had_version is not null then jsonb_build_object('version', had_version, 'generation', generation, 'dimensions', dims) end as actual,
+      owner_kind, owner
+    from (
+      select * from vectors v where finding is not null
+        and not (finding = 'missing' and exists (select from elsewhere o where o.kind = v.owner_kind and o.id = v.owner and o.passage = v.passage))
+      union all
+      select kind, id, passage, wanted_version, version, dims, generation, finding from elsewhere
+    ) v
+    union all
+    select finding, 'passages', 'passage', owner || '#' || ordinal,
+      case when wanted_version is not null then jsonb_build_object('version', wanted_version) end,
+      case when had_version is not null then jsonb_build_object('version', had_version) end, 'memory', owner
+    from texts
+  ), owed as (
+    select l.kind, memory.as_uuid(l.id) as id from memory.ledger l
+    where l.projection = 'embeddings' and l.id = any (array(select distinct owner::text from found)) and l.owed_number is not null
+  )
+  select jsonb_build_object(
+    'findings', coalesce((select jsonb_agg(jsonb_build_object('kind', f.kind, 'store', f.store, 'subject', f.subject, 'id', f.id, 'expected', f.expected, 'actual', f.actual,
+        'hint', jsonb_build_object('owner_kind', f.owner_kind, 'owner', f.owner)))
+      from found f where not exists (select from owed o where o.kind = f.owner_kind and o.id = f.owner)), '[]'),
+    'passages', (select count(*) from wanted where kind = 'memory'), 'embeddings', (select count(*) from had),
+    'next', case when high <> 'ffffffff-ffff-ffff-ffff-ffffffffffff' then high end)
+  into result;
   return result;
 end $$;
 
 -- What the graph must show, said by the record: sums and digests for the quick audit, expected rows for the deep one, and what the ledger
--- says of both. Vectors: `audit_embeddings.sql`; rounds and verdicts: `audit_rounds.sql`. Nothing here writes.
+-- says of both. Vectors: `embeddings.sql`; rounds and verdicts: `rounds.sql`. Nothing here writes.
 
 -- Sums per bucket, or per leaf of some buckets, of what must be live in the graph.
 --   {"kind": memory|entity|mention|relation, "buckets"?: [b, …], "leaves"?: false} -> [[bucket, count, high, low], …] or [[bucket, leaf, count, high, low], …]
@@ -674,102 +269,6 @@ begin
         'expected', null, 'actual', jsonb_build_object('projection', c.projection, 'version', c.settled_version, 'revision', c.settled_revision),
         'hint', jsonb_build_object('projection', c.projection))) from claims c), '[]'),
     'next', high)
-  into result;
-  return result;
-end $$;
-
--- Vectors against the record, by exact anti-joins: both are in one database. Nothing here writes.
-
--- Differences in one page of passages and embeddings, exactly, by id range, or of some owners. Rows that are owed are left to the
--- ledger's own audit. Vectors of a generation that is being built are nobody's business yet.
---   {"after": id|null, "limit"} or {"ids": [id, …]} -> {"findings": [{kind, store, subject, id, expected, actual, hint}], "passages": n, "embeddings": n, "next": id|null}
-create or replace function public.memory_audit_embeddings_v1(input text) returns jsonb
-language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off set plan_cache_mode = force_custom_plan as $$
-declare
-  p jsonb := input::jsonb;
-  g memory.generations;
-  low uuid := coalesce((p ->> 'after')::uuid, '00000000-0000-0000-0000-000000000000');
-  high uuid;
-  chosen uuid[] := case when p ? 'ids' then array(select i::uuid from jsonb_array_elements_text(p -> 'ids') i) end;
-  blank text := e'\t\n\u000b\f\r\u001c\u001d\u001e\u001f \u0085\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000';
-  result jsonb;
-begin
-  select * into g from memory.generations where state = 'active';
-  if chosen is null then
-    select id into high from (
-      select id from memory.memories where id > low union select id from memory.entities where id > low order by id limit (p ->> 'limit')::integer
-    ) x order by id desc limit 1;
-  end if;
-  if chosen is not null or (select count(*) from (select from memory.memories where id > high union all select from memory.entities where id > high limit 1) x) = 0 then
-    high := 'ffffffff-ffff-ffff-ffff-ffffffffffff';
-  end if;
-  with live as (
-    select id, version, namespace, text from memory.memories where deleted_at is null and id > low and id <= high and (chosen is null or id = any (chosen))
-  ), wanted as (
-    select 'memory' as kind, m.id, q.ordinal as passage, m.version, m.namespace from memory.passages q join live m on m.id = q.memory_id
-    union all
-    select 'entity', e.id, 0::smallint, e.revision, e.namespace from memory.entities e
-    where e.deleted_at is null and e.id > low and e.id <= high and (chosen is null or e.id = any (chosen))
-  ), had as (
-    select kind, id, passage, version, namespace, generation, vector_dims(v) as dims from memory.embeddings
-    where id > low and id <= high and (chosen is null or id = any (chosen))
-      and generation not in (select b.id from memory.generations b where b.state = 'building')
-  ), elsewhere as (
-    select h.*, w.version as wanted_version, case when w.id is null then 'orphan' else 'wrong_generation' end as finding
-    from had h left join wanted w on w.kind = h.kind and w.id = h.id and w.passage = h.passage where h.generation <> g.id
-  ), vectors as (
-    select coalesce(w.kind, h.kind) as owner_kind, coalesce(w.id, h.id) as owner, coalesce(w.passage, h.passage) as passage,
-      w.version as wanted_version, h.version as had_version, h.dims, h.generation,
-      case when w.id is null then 'orphan' when h.id is null then 'missing' when h.version < w.version then 'stale' when h.version > w.version then 'ahead'
-           when h.dims <> g.dimensions then 'wrong_dimension' when h.namespace <> w.namespace then 'wrong_namespace' end as finding
-    from wanted w full join (select * from had where generation = g.id) h on h.kind = w.kind and h.id = w.id and h.passage = w.passage
-  ), uncovered as (  -- texts that their passages do not make up, but for white space (as Python strips it: `domain/passages.py`)
-    select m.id, m.version, m.text, q.last
-    from live m
-    left join (
-      select memory_id, string_agg(text, ' ' order by ordinal) as joined, max(ordinal) as last
-      from memory.passages where memory_id > low and memory_id <= high and (chosen is null or memory_id = any (chosen)) group by memory_id
-    ) q on q.memory_id = m.id
-    where q.joined is null or (q.joined <> m.text and translate(q.joined, blank, '') <> translate(m.text, blank, ''))
-  ), cut as (
-    select q.memory_id as owner, q.ordinal, m.version as wanted_version, q.version as had_version,
-      case when m.id is null then 'orphan' when q.version <> m.version then 'stale'
-           when q.namespace <> m.namespace then 'wrong_namespace' when u.id is not null and position(q.text in u.text) = 0 then 'edited' end as finding
-    from memory.passages q left join live m on m.id = q.memory_id left join uncovered u on u.id = q.memory_id
-    where q.memory_id > low and q.memory_id <= high and (chosen is null or q.memory_id = any (chosen))
-  ), texts as (
-    select * from cut where finding is not null
-    union all
-    select u.id, coalesce((select min(n) from generate_series(0, u.last) n where not exists (select from cut c where c.owner = u.id and c.ordinal = n)), u.last + 1, 0),
-      u.version, null, 'missing'
-    from uncovered u where not exists (select from cut c where c.owner = u.id and c.finding is not null)
-  ), found as (
-    select finding as kind, 'embeddings' as store, 'embedding' as subject,
-      case when owner_kind = 'memory' then owner || '#' || passage else owner::text end as id,
-      case when wanted_version is not null then jsonb_build_object('version', wanted_version, 'generation', g.id, 'dimensions', g.dimensions) end as expected,
-      case when had_version is not null then jsonb_build_object('version', had_version, 'generation', generation, 'dimensions', dims) end as actual,
-      owner_kind, owner
-    from (
-      select * from vectors v where finding is not null
-        and not (finding = 'missing' and exists (select from elsewhere o where o.kind = v.owner_kind and o.id = v.owner and o.passage = v.passage))
-      union all
-      select kind, id, passage, wanted_version, version, dims, generation, finding from elsewhere
-    ) v
-    union all
-    select finding, 'passages', 'passage', owner || '#' || ordinal,
-      case when wanted_version is not null then jsonb_build_object('version', wanted_version) end,
-      case when had_version is not null then jsonb_build_object('version', had_version) end, 'memory', owner
-    from texts
-  ), owed as (
-    select l.kind, memory.as_uuid(l.id) as id from memory.ledger l
-    where l.projection = 'embeddings' and l.id = any (array(select distinct owner::text from found)) and l.owed_number is not null
-  )
-  select jsonb_build_object(
-    'findings', coalesce((select jsonb_agg(jsonb_build_object('kind', f.kind, 'store', f.store, 'subject', f.subject, 'id', f.id, 'expected', f.expected, 'actual', f.actual,
-        'hint', jsonb_build_object('owner_kind', f.owner_kind, 'owner', f.owner)))
-      from found f where not exists (select from owed o where o.kind = f.owner_kind and o.id = f.owner)), '[]'),
-    'passages', (select count(*) from wanted where kind = 'memory'), 'embeddings', (select count(*) from had),
-    'next', case when high <> 'ffffffff-ffff-ffff-ffff-ffffffffffff' then high end)
   into result;
   return result;
 end $$;
@@ -1321,58 +820,326 @@ begin
   return n;
 end $$;
 
--- Entities, relations and who supports them. A subject lives while at least one memory mentions it: the removal of the
--- last support is a versioned delete, a new support after that a versioned revival.
--- Locks are taken in one order everywhere: a namespace's aliases, memories, then entities, then relations, each by id.
--- Of an entity that was merged (`aliases.sql`) a mention keeps the one that was named; what it is shown as is what it supports.
+-- What a name means once entities were merged: as what one is shown, which merged names are still said, and who lives under which.
+-- Merging: `aliases.sql`.
 
--- Deletes entities and relations, of those given, that nothing supports any more. Returns the refs that changed.
-create or replace function memory.drop_unsupported(p_entities uuid[], p_relations uuid[]) returns jsonb
-language plpgsql as $$
-declare
-  gone_entities uuid[];
-  gone_relations uuid[];
-  renamed uuid[];
-begin
-  with gone as (
-    update memory.relations r
-    set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null
-    where r.id = any (p_relations) and r.deleted_at is null and r.adopted_at is null
-      and not exists (select from memory.statements s where s.relation_id = r.id and s.shown_id is null)
-      and not exists (select from memory.statements s where s.shown_id = r.id)
-    returning r.id
+-- The entity that a named one is shown as: itself, unless it was merged.
+create or replace function memory.shown_as(p_id uuid) returns uuid language sql stable as $$
+  select coalesce((select entity_id from memory.aliases where alias_id = p_id), p_id)
+$$;
+
+-- Whether an entity lives under the name of one that was merged into it, because its own was forgotten.
+create or replace function memory.borrows_name(p_id uuid, p_name_key text) returns boolean language sql stable as $$
+  select exists (select from memory.aliases where entity_id = p_id and name_key = p_name_key)
+$$;
+
+-- An entity and all that was merged into it, directly or not.
+create or replace function memory.family(p_id uuid) returns setof uuid language sql stable as $$
+  with recursive down as (
+    select p_id as id union select a.alias_id from memory.aliases a join down d on a.parent_id = d.id
   )
-  select coalesce(array_agg(id), '{}') into gone_relations from gone;
-  with gone as (
+  select id from down
+$$;
+
+-- Merged names that are mentioned again are known again, and learn their type.  p_rows: as of `store_links`
+create or replace function memory.learn_names(p_rows jsonb) returns void language plpgsql as $$
+begin
+  with named as (
+    select distinct on (n.id) n.id, e ->> 'name' as name, e ->> 'type' as type, e ->> 'key' as key
+    from jsonb_array_elements(p_rows) r cross join jsonb_array_elements(r -> 'entities') e
+      join memory.entities n on n.name_hash = memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key')
+    order by n.id, (e ->> 'type' = 'thing')
+  )
+  update memory.aliases a
+  set name = coalesce(a.name, w.name), name_key = coalesce(a.name_key, w.key),
+      type = case when a.type is null or a.type = 'thing' then w.type else a.type end
+  from named w
+  where a.alias_id = w.id and (a.name is null or (a.type = 'thing' and w.type <> 'thing'));
+end $$;
+
+-- What lives under a name that leaves it takes the first other that it goes by; a type that a person has curated stays. The aliases no
+-- longer have the names that leave. Returns who was renamed.  p_entities, p_name_keys: who may live under which name, pairwise
+create or replace function memory.take_other_names(p_entities uuid[], p_name_keys text[]) returns uuid[] language sql as $$
+  with renamed as (
     update memory.entities e
-    set revision = e.revision + 1, deleted_at = clock_timestamp(), name = null, name_key = null, type = null, aliases = '{}', summary = null, curated = '{}'
-    where e.id = any (p_entities) and e.deleted_at is null
-      and not exists (select from memory.mentions m where m.entity_id = e.id and m.shown_id is null)
-      and not exists (select from memory.mentions m where m.shown_id = e.id)
+    set name = other.name, name_key = other.name_key, type = case when 'type' = any (e.curated) then e.type else other.type end, revision = e.revision + 1
+    from unnest(p_entities, p_name_keys) leaving(id, name_key) cross join lateral (
+      select a.name, a.name_key, a.type from memory.aliases a
+      where a.entity_id = leaving.id and a.name is not null
+      order by a.merged_at, a.alias_id limit 1
+    ) other
+    where e.id = leaving.id and e.name_key = leaving.name_key and e.deleted_at is null
     returning e.id
   )
-  select coalesce(array_agg(id), '{}') into gone_entities from gone;
-  renamed := memory.forget_unsaid_names(p_entities);
-  if cardinality(renamed) > 0 then
-    delete from memory.embeddings where kind = 'entity' and id = any (renamed);  -- a vector tells the name
-    perform memory.owe('graph', 'entity', renamed);
-    perform memory.owe('embeddings', 'entity', renamed);
+  select coalesce(array_agg(id), '{}') from renamed
+$$;
+
+-- Forgets the merged names, of those given and of what they were merged into, that no memory says any more. What lived under such a
+-- name takes another that it goes by: those entities are returned.
+create or replace function memory.forget_unsaid_names(p_entities uuid[]) returns uuid[]
+language plpgsql as $$
+declare
+  holders uuid[];
+  names text[];
+begin
+  if not exists (select from memory.aliases where alias_id = any (p_entities)) then
+    return '{}';
   end if;
-  if cardinality(gone_entities) > 0 then
-    gone_relations := gone_relations || memory.drop_curated(gone_entities);
-    delete from memory.embeddings where kind = 'entity' and id = any (gone_entities);
-    update memory.ledger l
-    set owed_number = null, owed_since = null, settled_revision = e.revision, settled_version = e.revision, settled_at = clock_timestamp(),
-        attempts = 0, retry_at = null, last_error = null, parked_at = null
-    from memory.entities e
-    where l.projection = 'embeddings' and l.kind = 'entity' and l.id = e.id::text and e.id = any (gone_entities);
-    perform memory.owe('graph', 'entity', gone_entities);
-  end if;
-  if cardinality(gone_relations) > 0 then
-    perform memory.owe('graph', 'relation', gone_relations);
-  end if;
-  return memory.refs('entity', gone_entities || renamed) || memory.refs('relation', gone_relations);
+  with recursive up as (
+    select alias_id, parent_id from memory.aliases where alias_id = any (p_entities)
+    union select a.alias_id, a.parent_id from memory.aliases a join up on a.alias_id = up.parent_id
+  ), unsaid as (
+    select alias_id, entity_id, name_key from memory.aliases a
+    where a.alias_id in (select alias_id from up) and a.name is not null
+      and not exists (select from memory.mentions m where m.entity_id in (select memory.family(a.alias_id)))
+  ), forgotten as (
+    update memory.aliases a set name = null, name_key = null, type = null from unsaid u where a.alias_id = u.alias_id
+  )
+  select array_agg(entity_id), array_agg(name_key) into holders, names from unsaid;
+  return memory.take_other_names(holders, names);
 end $$;
+
+-- Entities merged into others, and back. A merge is a row of `aliases`; mentions and statements keep what was named, and only say as
+-- what they are shown, so that undoing it needs nothing but them. Projections and audits see what is shown.
+-- Whoever stores links keeps a namespace's aliases as they are until it commits; a merge takes them for itself. This comes before any
+-- row is locked.
+
+-- Keeps the aliases of some namespaces from changing until this transaction ends. Returns how many namespaces that were.
+create or replace function memory.keep_aliases(p_namespaces text[]) returns integer language sql as $$
+  select count(pg_advisory_xact_lock_shared(k)::text)::integer
+  from (select distinct hashtextextended('aliases:' || n, 0) as k from unnest(p_namespaces) n order by 1) keys
+$$;
+
+-- The entity with a name, merged or not, and whether or not any memory still says that name; raises where there is none.
+create or replace function memory.named_entity(p_namespace text, p_named jsonb) returns memory.entities
+language plpgsql stable as $$
+declare
+  e memory.entities;
+begin
+  select * into e from memory.entities where id = memory.entity_named(p_namespace, p_named ->> 'key');
+  if e.id is null or (e.deleted_at is not null and not exists (select from memory.aliases where alias_id = e.id)) then
+    perform memory.raise_error(404, 'entity_unknown', format('No memory of this namespace mentions %L.', p_named ->> 'name'),
+      jsonb_build_object('namespace', p_namespace, 'name', p_named ->> 'name'));
+  end if;
+  return e;
+end $$;
+
+-- Locks the memories that name some entities, then those entities with others. Returns the memories.
+create or replace function memory.lock_named(p_ids uuid[], p_others uuid[]) returns uuid[]
+language plpgsql as $$
+begin
+  perform id from memory.memories where id in (select memory_id from memory.mentions where entity_id = any (p_ids)) order by id for update;
+  perform id from memory.entities where id = any (p_ids || p_others) order by id for update;
+  return array(select distinct memory_id from memory.mentions where entity_id = any (p_ids));
+end $$;
+
+-- Shows some named entities as what the aliases now say: mentions, statements, and the relations between what is shown. All that
+-- changed has a new revision and is owed. The caller has changed the aliases, and locked memories and entities.
+--   p_ids: entities as named   p_memories: that name them   p_supported: what they were and are shown as
+create or replace function memory.show_anew(p_ids uuid[], p_memories uuid[], p_supported uuid[]) returns jsonb
+language plpgsql as $$
+declare
+  moved jsonb;
+  touched_relations uuid[];
+  renewed_relations uuid[];
+  removed jsonb;
+begin
+  update memory.mentions m set shown_id = nullif(memory.shown_as(m.entity_id), m.entity_id) where m.entity_id = any (p_ids);
+
+  -- Relations between the ends as they are shown now. What one was shown as until now knows the predicate.
+  select coalesce(jsonb_agg(jsonb_build_object('relation', x.relation, 'memory', x.memory, 'before', x.before, 'predicate', x.predicate,
+    'namespace', x.namespace, 'source', x.source, 'target', x.target)), '[]') into moved
+  from (
+    select s.relation_id as relation, s.memory_id as memory, coalesce(s.shown_id, s.relation_id) as before, b.predicate, n.namespace,
+      memory.shown_as(n.source_id) as source, memory.shown_as(n.target_id) as target
+    from memory.statements s join memory.relations n on n.id = s.relation_id join memory.relations b on b.id = coalesce(s.shown_id, s.relation_id)
+    where s.memory_id = any (p_memories) and (n.source_id = any (p_ids) or n.target_id = any (p_ids))
+  ) x;
+  with now_shown as (
+    select distinct namespace, source, predicate, target, memory.keyed_hash('relation', source::text, predicate, target::text) as name_hash
+    from jsonb_to_recordset(moved) x(namespace text, source uuid, predicate text, target uuid)
+  )
+  insert into memory.relations (namespace, source_id, predicate, target_id, name_hash)
+  select namespace, source, predicate, target, name_hash from now_shown order by name_hash
+  on conflict (name_hash) do nothing;
+  select coalesce(array_agg(id), '{}') into touched_relations from (
+    select id from memory.relations r
+    where r.id in (
+      select x.before from jsonb_to_recordset(moved) x(before uuid)
+      union select x.relation from jsonb_to_recordset(moved) x(relation uuid)
+      union select v.id from jsonb_to_recordset(moved) x(source uuid, predicate text, target uuid)
+        join memory.relations v on v.name_hash = memory.keyed_hash('relation', x.source::text, x.predicate, x.target::text)
+    )
+    order by id for update
+  ) locked;
+  with now_shown as (
+    select distinct predicate, memory.keyed_hash('relation', source::text, predicate, target::text) as name_hash
+    from jsonb_to_recordset(moved) x(source uuid, predicate text, target uuid)
+  ), renewed as (
+    update memory.relations r set predicate = w.predicate, deleted_at = null, revision = r.revision + 1
+    from now_shown w where r.name_hash = w.name_hash and r.deleted_at is not null
+    returning r.id
+  )
+  select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
+  update memory.statements s set shown_id = nullif(v.id, s.relation_id)
+  from jsonb_to_recordset(moved) x(relation uuid, memory uuid, source uuid, predicate text, target uuid)
+    join memory.relations v on v.name_hash = memory.keyed_hash('relation', x.source::text, x.predicate, x.target::text)
+  where s.relation_id = x.relation and s.memory_id = x.memory;
+
+  removed := memory.drop_unsupported(p_ids || p_supported, touched_relations);
+  renewed_relations := renewed_relations || array(
+    select t.relation from unnest(touched_relations) t(relation)
+    where not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = t.relation::text)
+  );
+  perform memory.owe('graph', 'relation', renewed_relations);
+  update memory.memories set revision = revision + 1 where id = any (p_memories);
+  perform memory.owe('graph', 'memory', p_memories);
+  return memory.refs('relation', renewed_relations) || removed || memory.refs('memory', p_memories);
+end $$;
+
+-- Shows one entity, and all that was merged into it, as another from now on. Mentions keep what they named.
+--   {"namespace", "source": {name, key}, "target": {name, key}, "by"?, "lease"?: {name, fence}}
+--   -> {"outcome": merged|unchanged, "entity": {id, name, type}, "alias": {id, name}, "memories": n, "touched": [[kind, id], …]}
+create or replace function public.memory_merge_entities_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  source memory.entities;
+  target memory.entities;
+  root memory.entities;
+  family uuid[];
+  memories uuid[] := '{}';
+  touched jsonb := '[]';
+  outcome text := 'unchanged';
+begin
+  perform memory.check_lease(p -> 'lease');
+  perform memory.known_namespace(p ->> 'namespace');
+  perform pg_advisory_xact_lock(hashtextextended('aliases:' || (p ->> 'namespace'), 0));
+  source := memory.named_entity(p ->> 'namespace', p -> 'source');
+  target := memory.named_entity(p ->> 'namespace', p -> 'target');
+  select * into root from memory.entities where id = memory.shown_as(target.id);
+  if root.id = source.id then
+    perform memory.raise_error(400, 'entity_merged_with_itself', 'These are one entity already: nothing can be merged into itself or into its own alias.',
+      jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'source' ->> 'name'));
+  end if;
+  if memory.shown_as(source.id) not in (source.id, root.id) then
+    perform memory.raise_error(409, 'entity_is_alias', 'The entity to merge is an alias of another one: unmerge it first, or merge that one.',
+      jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'source' ->> 'name'));
+  end if;
+  if memory.shown_as(source.id) = source.id then
+    family := array(select memory.family(source.id));
+    memories := memory.lock_named(family, array[root.id]);
+    -- Both must live: what a forget took away while we waited for its locks cannot be shown.
+    select * into source from memory.entities where id = source.id;
+    select * into root from memory.entities where id = root.id;
+    if source.deleted_at is not null or root.deleted_at is not null then
+      perform memory.raise_error(404, 'entity_unknown', 'No memory of this namespace mentions both of these entities.',
+        jsonb_build_object('namespace', p ->> 'namespace', 'name', case when source.deleted_at is null then p -> 'target' ->> 'name' else p -> 'source' ->> 'name' end));
+    end if;
+    -- What a person has written of it, or drawn to it, has no place in an alias: undoing the merge could not give it back.
+    if source.curated <> '{}' or exists (select from memory.relations where adopted_at is not null and deleted_at is null and source.id in (source_id, target_id)) then
+      perform memory.raise_error(409, 'entity_curated', 'A person has curated the entity to merge in the graph: merge the other one into it.',
+        jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'source' ->> 'name'));
+    end if;
+    insert into memory.aliases (alias_id, namespace, parent_id, entity_id, name, type, name_key, merged_by)
+    values (source.id, source.namespace, root.id, root.id, source.name, source.type, source.name_key, p ->> 'by');
+    update memory.aliases set entity_id = root.id where entity_id = source.id;
+    touched := memory.show_anew(family, memories, array[root.id]);
+    outcome := 'merged';
+  end if;
+  return jsonb_build_object('outcome', outcome, 'entity', jsonb_build_object('id', root.id, 'name', root.name, 'type', root.type),
+    'alias', (select jsonb_build_object('id', alias_id, 'name', name) from memory.aliases where alias_id = source.id),
+    'memories', coalesce(cardinality(memories), 0), 'touched', touched);
+end $$;
+
+-- Takes a merge back: whatever names that entity, or one that had been merged into it, is shown as it again, also what came meanwhile.
+--   {"namespace", "name": {name, key}, "lease"?} -> {"entity": {id, name, type}|null, "from": {id, name, type}|null, "memories": n, "touched"}
+--   An entity is null when no memory mentions it.
+create or replace function public.memory_unmerge_entity_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  merged memory.aliases;
+  family uuid[];
+  memories uuid[];
+  renewed uuid[];
+  touched jsonb;
+begin
+  perform memory.check_lease(p -> 'lease');
+  perform memory.known_namespace(p ->> 'namespace');
+  perform pg_advisory_xact_lock(hashtextextended('aliases:' || (p ->> 'namespace'), 0));
+  select a.* into merged from memory.aliases a join memory.entities e on e.id = a.alias_id
+  where e.name_hash = memory.keyed_hash('entity', p ->> 'namespace', p -> 'name' ->> 'key');
+  if merged.alias_id is null then
+    perform memory.raise_error(404, 'alias_unknown', format('%L was not merged into another entity of this namespace.', p -> 'name' ->> 'name'),
+      jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'name' ->> 'name'));
+  end if;
+  family := array(select memory.family(merged.alias_id));
+  memories := memory.lock_named(family, array[merged.entity_id]);
+  select * into merged from memory.aliases where alias_id = merged.alias_id;  -- its name may have been forgotten while we waited
+  delete from memory.aliases where alias_id = merged.alias_id;
+  update memory.aliases set entity_id = merged.alias_id where alias_id = any (family);
+  renewed := memory.take_other_names(array[merged.entity_id], array[merged.name_key]);
+  with again as (
+    update memory.entities e
+    set name = merged.name, type = merged.type, name_key = merged.name_key, deleted_at = null, revision = e.revision + 1
+    where e.id = merged.alias_id and e.deleted_at is not null and cardinality(memories) > 0
+    returning e.id
+  )
+  select array(select id from again union all select unnest(renewed)) into renewed;
+  perform memory.owe('graph', 'entity', renewed);
+  perform memory.owe('embeddings', 'entity', renewed);
+  touched := memory.refs('entity', renewed) || memory.show_anew(family, memories, array[merged.entity_id]);
+  return jsonb_build_object(
+    'entity', (select jsonb_build_object('id', id, 'name', name, 'type', type) from memory.entities where id = merged.alias_id and deleted_at is null),
+    'from', (select jsonb_build_object('id', id, 'name', name, 'type', type) from memory.entities where id = merged.entity_id and deleted_at is null),
+    'memories', cardinality(memories), 'touched', touched);
+end $$;
+
+-- Which entity a name means where a person has renamed it. Nothing here writes.
+
+-- Links in which an entity that a person has renamed is named as it was found, whichever of its names the text uses.
+create or replace function memory.resolve_names(p_rows jsonb) returns jsonb language plpgsql stable as $$
+declare
+  renamed jsonb;
+begin
+  if not exists (select from memory.entity_names) then
+    return p_rows;
+  end if;
+  select jsonb_object_agg(w.namespace || e'\x1f' || w.key, n.found_as) into renamed
+  from (
+    select distinct r ->> 'namespace' as namespace, e ->> 'key' as key from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
+  ) w
+  join memory.entity_names n on n.name_hash = memory.keyed_hash('entity', w.namespace, w.key);
+  if renamed is null then
+    return p_rows;
+  end if;
+  return (
+    select jsonb_agg(r || jsonb_build_object(
+      'entities', (
+        select coalesce(jsonb_agg(e || jsonb_build_object('key', coalesce(renamed ->> (space || (e ->> 'key')), e ->> 'key')) order by i), '[]')
+        from jsonb_array_elements(r -> 'entities') with ordinality y(e, i)),
+      'relations', (
+        select coalesce(jsonb_agg(x || jsonb_build_object('source_key', source, 'target_key', target) order by i), '[]')
+        from jsonb_array_elements(r -> 'relations') with ordinality y(x, i),
+          lateral (select coalesce(renamed ->> (space || (x ->> 'source_key')), x ->> 'source_key') as source,
+                          coalesce(renamed ->> (space || (x ->> 'target_key')), x ->> 'target_key') as target) k
+        where source <> target or x ->> 'source_key' = x ->> 'target_key')  -- two names of one entity are no relation
+      ) order by n)
+    from jsonb_array_elements(p_rows) with ordinality z(r, n), lateral (select (r ->> 'namespace') || e'\x1f' as space) q
+  );
+end $$;
+
+-- Which entity a name means, alive or not.
+create or replace function memory.entity_named(p_namespace text, p_key text) returns uuid language sql stable as $$
+  select coalesce((select n.entity_id from memory.entity_names n where n.name_hash = h), (select e.id from memory.entities e where e.name_hash = h))
+  from memory.keyed_hash('entity', p_namespace, p_key) h
+$$;
+
+-- Entities, relations and who supports them. A subject lives while at least one memory mentions it: the removal of the
+-- last support is a versioned delete (`support.sql`), a new support after that a versioned revival.
+-- Locks are taken in one order everywhere: a namespace's aliases, memories, then entities, then relations, each by id.
+-- Of an entity that was merged (`aliases.sql`) a mention keeps the one that was named; what it is shown as is what it supports.
 
 -- Makes the links of some memories exactly what one origin says they are; what the other origin says stays.
 --   p_rows: [{memory, namespace, version, valid_from, entities: [{name, type, key}], relations: [{source, source_key, predicate, target, target_key}]}]
@@ -1588,24 +1355,6 @@ begin
     || case when p_bump then memory.refs('memory', changed_memories) else '[]' end;
 end $$;
 
--- Takes away every support that some memories gave: the memories are being forgotten.
-create or replace function memory.drop_links(p_memories uuid[]) returns jsonb
-language plpgsql as $$
-declare
-  entity_ids uuid[];
-  relation_ids uuid[];
-begin
-  select coalesce(array_agg(id), '{}') into entity_ids from (
-    select id from memory.entities where id in (select unnest(array[entity_id, shown_id]) from memory.mentions where memory_id = any (p_memories)) order by id for update
-  ) locked;
-  select coalesce(array_agg(id), '{}') into relation_ids from (
-    select id from memory.relations where id in (select unnest(array[relation_id, shown_id]) from memory.statements where memory_id = any (p_memories)) order by id for update
-  ) locked;
-  delete from memory.statements where memory_id = any (p_memories);
-  delete from memory.mentions where memory_id = any (p_memories);
-  return memory.drop_unsupported(entity_ids, relation_ids);
-end $$;
-
 -- Stores extracted links and settles the debt, in one transaction. A result made from an older version is refused; so is one whose
 -- drain has lost its lease. One that is empty, where the very same text gave links before, changes and settles nothing: it is named in
 -- `emptied`. Unless that is accepted, for all by `accept_empty` or for one by its hint (`memory_retry_dead_v1`).
@@ -1659,6 +1408,8 @@ begin
     'emptied', to_jsonb(emptied), 'touched', touched);
 end $$;
 
+-- Entities as they are read: found by a name, with who mentions them; and what was merged. Nothing here writes.
+
 -- The live entity with this name (of one that was merged: the one that it is shown as), else the names nearest to it (by trigram-free means: same beginning, then nearest vector).
 --   {"namespace", "key", "vector"?} -> {"entity": {id, name, type}|null, "suggestions": [name, …]}
 create or replace function public.memory_find_entity_v1(input text) returns jsonb
@@ -1692,6 +1443,136 @@ begin
     end if;
   end if;
   return jsonb_build_object('entity', found_entity, 'suggestions', near);
+end $$;
+
+-- The merges of a namespace, the oldest first, a page at a time. A name that no memory says any more is null.
+--   {"namespace", "limit", "after"?: [merged_at, id]} -> [{id, name, type, entity_id, entity, merged_into, merged_at, merged_by}, …]
+create or replace function public.memory_aliases_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  page jsonb;
+begin
+  perform memory.known_namespace(p ->> 'namespace');
+  select coalesce(jsonb_agg(jsonb_build_object('id', a.alias_id, 'name', a.name, 'type', a.type, 'entity_id', a.entity_id, 'entity', e.name,
+    'merged_into', coalesce(o.name, r.name), 'merged_at', a.merged_at, 'merged_by', a.merged_by) order by a.merged_at, a.alias_id), '[]') into page
+  from (
+    select * from memory.aliases
+    where namespace = p ->> 'namespace'
+      and (p -> 'after' is null or (merged_at, alias_id) > ((p -> 'after' ->> 0)::timestamptz, (p -> 'after' ->> 1)::uuid))
+    order by merged_at, alias_id limit (p ->> 'limit')::integer
+  ) a
+  join memory.entities e on e.id = a.entity_id
+  join memory.entities r on r.id = a.parent_id
+  left join memory.aliases o on o.alias_id = a.parent_id;
+  return page;
+end $$;
+
+-- One entity as it is shown, what was merged into it, and which memories mention it under which name, the newest first.
+--   {"namespace", "name": {name, key}, "limit"}
+--   -> {id, name, type, revision, aliases: [as of memory_aliases_v1], mentions: n, memories: [{memory, entity_id, name, given, extracted, version, valid_from}, …]}
+create or replace function public.memory_entity_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  named memory.entities;
+  result jsonb;
+begin
+  perform memory.known_namespace(p ->> 'namespace');
+  named := memory.named_entity(p ->> 'namespace', p -> 'name');
+  with family as (
+    select memory.shown_as(named.id) as id union all select alias_id from memory.aliases where entity_id = memory.shown_as(named.id)
+  ), said as (
+    select m.memory_id, m.entity_id, coalesce(a.name, e.name) as name, m.given, m.extracted, m.version, m.valid_from
+    from family f join memory.mentions m on m.entity_id = f.id join memory.entities e on e.id = m.entity_id
+    left join memory.aliases a on a.alias_id = m.entity_id
+  )
+  select jsonb_build_object('id', e.id, 'name', e.name, 'type', e.type, 'revision', e.revision,
+    'aliases', (
+      select coalesce(jsonb_agg(jsonb_build_object('id', a.alias_id, 'name', a.name, 'type', a.type, 'entity_id', a.entity_id, 'entity', e.name,
+        'merged_into', coalesce(o.name, r.name), 'merged_at', a.merged_at, 'merged_by', a.merged_by) order by a.merged_at, a.alias_id), '[]')
+      from memory.aliases a join memory.entities r on r.id = a.parent_id left join memory.aliases o on o.alias_id = a.parent_id
+      where a.entity_id = e.id),
+    'mentions', (select count(distinct memory_id) from said),
+    'memories', (
+      select coalesce(jsonb_agg(jsonb_build_object('memory', s.memory_id, 'entity_id', s.entity_id, 'name', s.name, 'given', s.given, 'extracted', s.extracted,
+        'version', s.version, 'valid_from', s.valid_from) order by s.valid_from desc, s.memory_id, s.entity_id), '[]')
+      from (select * from said order by valid_from desc, memory_id, entity_id limit (p ->> 'limit')::integer) s))
+  into result
+  from memory.entities e where e.id = memory.shown_as(named.id) and e.deleted_at is null;
+  if result is null then
+    perform memory.raise_error(404, 'entity_unknown', format('No memory of this namespace mentions %L.', p -> 'name' ->> 'name'),
+      jsonb_build_object('namespace', p ->> 'namespace', 'name', p -> 'name' ->> 'name'));
+  end if;
+  return result;
+end $$;
+
+-- What lives as long as a memory says it: entities and relations whose last support is gone are deleted, versioned like any other write.
+
+-- Deletes entities and relations, of those given, that nothing supports any more. Returns the refs that changed.
+create or replace function memory.drop_unsupported(p_entities uuid[], p_relations uuid[]) returns jsonb
+language plpgsql as $$
+declare
+  gone_entities uuid[];
+  gone_relations uuid[];
+  renamed uuid[];
+begin
+  with gone as (
+    update memory.relations r
+    set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null
+    where r.id = any (p_relations) and r.deleted_at is null and r.adopted_at is null
+      and not exists (select from memory.statements s where s.relation_id = r.id and s.shown_id is null)
+      and not exists (select from memory.statements s where s.shown_id = r.id)
+    returning r.id
+  )
+  select coalesce(array_agg(id), '{}') into gone_relations from gone;
+  with gone as (
+    update memory.entities e
+    set revision = e.revision + 1, deleted_at = clock_timestamp(), name = null, name_key = null, type = null, aliases = '{}', summary = null, curated = '{}'
+    where e.id = any (p_entities) and e.deleted_at is null
+      and not exists (select from memory.mentions m where m.entity_id = e.id and m.shown_id is null)
+      and not exists (select from memory.mentions m where m.shown_id = e.id)
+    returning e.id
+  )
+  select coalesce(array_agg(id), '{}') into gone_entities from gone;
+  renamed := memory.forget_unsaid_names(p_entities);
+  if cardinality(renamed) > 0 then
+    delete from memory.embeddings where kind = 'entity' and id = any (renamed);  -- a vector tells the name
+    perform memory.owe('graph', 'entity', renamed);
+    perform memory.owe('embeddings', 'entity', renamed);
+  end if;
+  if cardinality(gone_entities) > 0 then
+    gone_relations := gone_relations || memory.drop_curated(gone_entities);
+    delete from memory.embeddings where kind = 'entity' and id = any (gone_entities);
+    update memory.ledger l
+    set owed_number = null, owed_since = null, settled_revision = e.revision, settled_version = e.revision, settled_at = clock_timestamp(),
+        attempts = 0, retry_at = null, last_error = null, parked_at = null
+    from memory.entities e
+    where l.projection = 'embeddings' and l.kind = 'entity' and l.id = e.id::text and e.id = any (gone_entities);
+    perform memory.owe('graph', 'entity', gone_entities);
+  end if;
+  if cardinality(gone_relations) > 0 then
+    perform memory.owe('graph', 'relation', gone_relations);
+  end if;
+  return memory.refs('entity', gone_entities || renamed) || memory.refs('relation', gone_relations);
+end $$;
+
+-- Takes away every support that some memories gave: the memories are being forgotten.
+create or replace function memory.drop_links(p_memories uuid[]) returns jsonb
+language plpgsql as $$
+declare
+  entity_ids uuid[];
+  relation_ids uuid[];
+begin
+  select coalesce(array_agg(id), '{}') into entity_ids from (
+    select id from memory.entities where id in (select unnest(array[entity_id, shown_id]) from memory.mentions where memory_id = any (p_memories)) order by id for update
+  ) locked;
+  select coalesce(array_agg(id), '{}') into relation_ids from (
+    select id from memory.relations where id in (select unnest(array[relation_id, shown_id]) from memory.statements where memory_id = any (p_memories)) order by id for update
+  ) locked;
+  delete from memory.statements where memory_id = any (p_memories);
+  delete from memory.mentions where memory_id = any (p_memories);
+  return memory.drop_unsupported(entity_ids, relation_ids);
 end $$;
 
 -- What is known of one row: the record, what hangs on it here, the ledger, its attempts, the verdict that named it last.
@@ -1861,7 +1742,8 @@ language sql security definer set search_path = memory, extensions, public, pg_t
   select to_jsonb(exists (select from released))
 $$;
 
--- Memories: save, update, forget. Every write is one transaction with the debts it makes. Reading them: `reading.sql`.
+-- What a memory is made of: its hash, its passages and what hangs on them, the version that is kept, the row that is changed.
+-- Saving, updating and forgetting stand in files of these names; reading in `reading.sql`.
 
 -- The hash of everything a caller can say about a memory. A time the caller did not give is not part of it, so that
 -- importing a file twice changes nothing.
@@ -1920,165 +1802,6 @@ create or replace function memory.links_row(m memory.memories, p_links jsonb) re
     'entities', coalesce(p_links -> 'entities', '[]'), 'relations', coalesce(p_links -> 'relations', '[]')))
 $$;
 
--- Saves one memory of a batch; see memory_save_v1. Its links are left to the caller: the result has them as `links`.
--- Of a row that is there already, the batch must have the lock (`p_locked`; null for a batch of one): else it starts over.
-create or replace function memory.save_one(item jsonb, p_index integer, p_revive boolean, p_locked uuid[]) returns jsonb
-language plpgsql as $$
-declare
-  p_id uuid := (item ->> 'id')::uuid;
-  p_namespace text := item ->> 'namespace';
-  p_key text := item ->> 'key';
-  p_key_hash bytea;
-  p_metadata jsonb := coalesce(item -> 'metadata', '{}');
-  p_created timestamptz := (item ->> 'created_at')::timestamptz;
-  p_expires timestamptz := (item ->> 'expires_at')::timestamptz;
-  p_given jsonb := item -> 'given';
-  p_hash bytea;
-  old memory.memories;
-  fresh memory.memories;
-  touched jsonb := '[]';
-begin
-  if p_key is not null then
-    p_key_hash := memory.keyed_hash('key', p_namespace, p_key);
-  end if;
-  if jsonb_typeof(p_given) = 'null' then
-    p_given := null;
-  end if;
-  p_hash := memory.content_hash_of(item ->> 'text', p_metadata, item ->> 'thread', item ->> 'source', p_created, p_expires, p_given);
-  if not exists (select from memory.namespaces where name = p_namespace) then
-    insert into memory.namespaces (name) values (p_namespace) on conflict do nothing;
-  end if;
-  loop
-    insert into memory.memories as m (id, namespace, key, key_hash, thread, text, metadata, source, given, operation, version, revision,
-                                      content_hash, created_at, created_given, expires_at)
-    values (p_id, p_namespace, p_key, p_key_hash, item ->> 'thread', item ->> 'text', p_metadata, item ->> 'source', p_given, 'created', 1, 1,
-            p_hash, coalesce(p_created, now()), p_created is not null, p_expires)
-    on conflict do nothing
-    returning m.* into fresh;
-    if found then
-      insert into memory.passages (memory_id, ordinal, version, namespace, text)
-      select p_id, n - 1, 1, p_namespace, t from jsonb_array_elements_text(item -> 'passages') with ordinality x(t, n);
-      insert into memory.ledger as l (projection, kind, id, owed_number, owed_since)
-      select projection, 'memory', p_id::text, nextval('memory.owings'), clock_timestamp() from unnest(array['entities', 'embeddings', 'graph']) projection
-      on conflict (projection, kind, id) do update  -- a repair has owed this id while the record did not know it
-        set owed_number = excluded.owed_number, owed_since = coalesce(l.owed_since, excluded.owed_since),
-            attempts = 0, retry_at = null, last_error = null, parked_at = null;
-      return jsonb_build_object('id', p_id, 'version', 1, 'revision', 1, 'outcome', 'created', 'key', p_key, 'touched', touched,
-        'links', case when p_given is not null then memory.links_row(fresh, p_given) end);
-    end if;
-
-    if exists (select from memory.memories where (id = p_id or key_hash = p_key_hash) and id <> all (p_locked)) then
-      raise exception using errcode = 'MP001', message = 'a row came while the batch waited';
-    end if;
-    old := null;
-    if p_key_hash is not null then
-      select * into old from memory.memories where key_hash = p_key_hash for update;
-      if old.id is not null and old.id <> p_id and (item ->> 'id_given')::boolean then
-        perform memory.raise_error(409, 'key_conflict', 'This key belongs to another memory of the namespace: save without an id, or under another key.',
-          jsonb_build_object('index', p_index, 'id', p_id, 'other', old.id));
-      end if;
-    end if;
-    if old.id is null then
-      select * into old from memory.memories where id = p_id for update;
-      if old.namespace <> p_namespace then
-        perform memory.raise_error(409, 'namespace_conflict', 'A memory with this id lives in another namespace, and a memory never moves.',
-          jsonb_build_object('index', p_index, 'id', p_id));
-      end if;
-      if old.key_hash <> p_key_hash then
-        perform memory.raise_error(409, 'key_conflict', 'A memory with this id has another key.', jsonb_build_object('index', p_index, 'id', p_id));
-      end if;
-    end if;
-    exit when old.id is not null;  -- else the row that was in the way has gone: try again
-  end loop;
-
-  if old.deleted_at is null and old.content_hash = p_hash and (p_key_hash is null or old.key_hash is not null) then
-    return jsonb_build_object('id', old.id, 'version', old.version, 'revision', old.revision, 'outcome', 'unchanged', 'key', old.key, 'touched', touched);
-  end if;
-  if old.expires_at <= now() then  -- not yet seen by maintenance: the same as if it had been
-    touched := memory.refs('memory', array[old.id]) || (memory.bury(array[old.id], 'expired') -> 'touched');
-    select * into old from memory.memories where id = old.id;
-  end if;
-  if old.deleted_at is not null and not p_revive then
-    return jsonb_build_object('id', old.id, 'version', old.version, 'revision', old.revision, 'outcome', 'forgotten', 'key', p_key, 'touched', touched);
-  end if;
-
-  perform memory.keep_version(old);
-  update memory.memories m
-  set key = coalesce(p_key, m.key), key_hash = coalesce(p_key_hash, m.key_hash), thread = item ->> 'thread', text = item ->> 'text', metadata = p_metadata,
-      source = item ->> 'source', given = p_given, operation = case when old.deleted_at is null then 'updated' else 'revived' end,
-      version = m.version + 1, revision = m.revision + 1, content_hash = p_hash, updated_at = clock_timestamp(), deleted_at = null, expires_at = p_expires,
-      created_at = case when p_created is not null then p_created when old.deleted_at is null then m.created_at else now() end,
-      created_given = p_created is not null
-  where m.id = old.id
-  returning m.* into fresh;
-  perform memory.content_changed(fresh, item -> 'passages', old.text is not distinct from fresh.text);
-  return jsonb_build_object('id', fresh.id, 'version', fresh.version, 'revision', fresh.revision, 'outcome', fresh.operation, 'key', fresh.key, 'touched', touched,
-    'links', case when p_given is not null or old.given is not null then memory.links_row(fresh, p_given) end);
-end $$;
-
--- Saves memories: all of them, or none and an error that names the index of the one that is wrong.
---   {"memories": [{id, id_given, namespace, key, thread, text, metadata, source, created_at, expires_at, passages: [text, …],
---                  given: {entities: [{name, type, key}], relations: [{source, source_key, predicate, target, target_key}]} | null}], "revive": false}
---   -> {"results": [{id, version, revision, outcome, key, touched}, …]} in the order given; outcome is created, updated, unchanged, revived or forgotten.
---   What the links of the whole batch touched stands with the first result.
-create or replace function public.memory_save_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-  results jsonb[];
-  item jsonb;
-  n integer;
-  revive boolean := coalesce((p ->> 'revive')::boolean, false);
-  locked uuid[];
-  links jsonb;
-begin
-  perform memory.keep_aliases(array(select i ->> 'namespace' from jsonb_array_elements(p -> 'memories') i where jsonb_typeof(i -> 'given') = 'object'));
-  if jsonb_array_length(p -> 'memories') = 1 then  -- the usual save has nothing to put in order
-    item := memory.save_one(p -> 'memories' -> 0, 0, revive, null);
-    if jsonb_typeof(item -> 'links') = 'array' then
-      item := jsonb_set(item, '{touched}', (item -> 'touched') || memory.store_links(item -> 'links', 'given', false));
-    end if;
-    return jsonb_build_object('results', jsonb_build_array(item - 'links'));
-  end if;
-  results := array_fill(null::jsonb, array[jsonb_array_length(p -> 'memories')]);
-  -- Rows are locked in one order, whatever order the caller has, so that nobody waits for each other in a ring: namespaces
-  -- by name, memories that are there by id, as every other function does, new ones by key, then all that the links of the
-  -- batch name. A row that somebody else made while we waited is out of that order: then all is undone, and the batch starts over.
-  insert into memory.namespaces (name)
-  select distinct i ->> 'namespace' from jsonb_array_elements(p -> 'memories') i
-  where not exists (select from memory.namespaces n where n.name = i ->> 'namespace') order by 1
-  on conflict do nothing;
-  loop
-    begin
-      links := '{}';
-      locked := array(
-        select m.id from memory.memories m
-        where m.id = any (array(select (i ->> 'id')::uuid from jsonb_array_elements(p -> 'memories') i))
-          or m.key_hash = any (array(
-            select memory.keyed_hash('key', i ->> 'namespace', i ->> 'key') from jsonb_array_elements(p -> 'memories') i where i ->> 'key' is not null))
-        order by m.id for update);
-      for item, n in
-        select value, ordinality - 1 from jsonb_array_elements(p -> 'memories') with ordinality
-        order by coalesce(value ->> 'key', value ->> 'id') collate "C", ordinality
-      loop
-        item := memory.save_one(item, n, revive, locked);
-        locked := locked || (item ->> 'id')::uuid;
-        results[n + 1] := item - 'links';
-        if jsonb_typeof(item -> 'links') = 'array' then
-          links := links || jsonb_build_object(item ->> 'id', item -> 'links' -> 0);  -- of a memory that is there twice, the later ones
-        end if;
-      end loop;
-      if links <> '{}' then
-        results[1] := jsonb_set(results[1], '{touched}',
-          results[1] -> 'touched' || memory.store_links((select jsonb_agg(value) from jsonb_each(links)), 'given', false));
-      end if;
-      return jsonb_build_object('results', to_jsonb(results));
-    exception when sqlstate 'MP001' then
-      continue;
-    end;
-  end loop;
-end $$;
-
 -- The row of a live memory, locked for a change; raises where there is none.
 create or replace function memory.live(p_id uuid, p_index integer default 0) returns memory.memories
 language plpgsql as $$
@@ -2096,49 +1819,7 @@ begin
   return m;
 end $$;
 
--- Changes only the fields that are present.
---   {"id", "expected_version"?, "changes": {text?, passages?, metadata?, thread?, source?, created_at?, expires_at?, given?}} -> one result as of memory_save_v1
-create or replace function public.memory_update_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-  c jsonb := p -> 'changes';
-  -- before any row is locked
-  names_kept integer := memory.keep_aliases(array(select namespace from memory.memories where id = (p ->> 'id')::uuid and c ? 'given'));
-  old memory.memories := memory.live((p ->> 'id')::uuid);
-  fresh memory.memories := old;
-  touched jsonb := '[]';
-begin
-  if c ? 'text' then fresh.text := c ->> 'text'; end if;
-  if c ? 'metadata' then fresh.metadata := c -> 'metadata'; end if;
-  if c ? 'thread' then fresh.thread := c ->> 'thread'; end if;
-  if c ? 'source' then fresh.source := c ->> 'source'; end if;
-  if c ? 'created_at' then fresh.created_at := (c ->> 'created_at')::timestamptz; fresh.created_given := true; end if;
-  if c ? 'expires_at' then fresh.expires_at := (c ->> 'expires_at')::timestamptz; end if;
-  if c ? 'given' then fresh.given := nullif(c -> 'given', 'null'); end if;
-  fresh.content_hash := memory.content_hash_of(fresh.text, fresh.metadata, fresh.thread, fresh.source,
-    case when fresh.created_given then fresh.created_at end, fresh.expires_at, fresh.given);
-  -- The same update once more, because its answer was lost, is no conflict: it has been done, and nobody has written since.
-  if old.version <> (p ->> 'expected_version')::integer
-      and (old.version <> (p ->> 'expected_version')::integer + 1 or fresh.content_hash <> old.content_hash) then
-    perform memory.raise_error(409, 'version_conflict', 'Someone else has written this memory since: read it again, then decide.',
-      jsonb_build_object('id', old.id, 'expected', (p ->> 'expected_version')::integer, 'version', old.version));
-  end if;
-  if fresh.content_hash = old.content_hash then
-    return jsonb_build_object('id', old.id, 'version', old.version, 'revision', old.revision, 'outcome', 'unchanged', 'key', old.key, 'touched', touched);
-  end if;
-  perform memory.keep_version(old);
-  update memory.memories m
-  set text = fresh.text, metadata = fresh.metadata, thread = fresh.thread, source = fresh.source, created_at = fresh.created_at,
-      created_given = fresh.created_given, expires_at = fresh.expires_at, given = fresh.given, content_hash = fresh.content_hash,
-      operation = 'updated', version = m.version + 1, revision = m.revision + 1, updated_at = clock_timestamp()
-  where m.id = old.id returning m.* into fresh;
-  perform memory.content_changed(fresh, c -> 'passages', fresh.text = old.text);
-  if c ? 'given' then
-    touched := memory.store_links(memory.links_row(fresh, fresh.given), 'given', false);
-  end if;
-  return jsonb_build_object('id', fresh.id, 'version', fresh.version, 'revision', fresh.revision, 'outcome', 'updated', 'key', fresh.key, 'touched', touched);
-end $$;
+-- Memories become tombstones: forgotten by a person, or expired. What was written is gone when the transaction ends; the graph is owed.
 
 -- Turns live memories into tombstones; the ids must be locked or lockable in id order. Returns {"ids", "touched"}.
 -- An expiry is judged again under the lock: the memory may have been saved anew since it was found.
@@ -2305,8 +1986,401 @@ language sql stable security definer set search_path = memory, extensions, publi
   select coalesce(jsonb_agg(name order by name), '[]') from memory.namespaces
 $$;
 
+-- Memories are saved, whole batches or nothing, in one transaction with the debts that this makes.
+
+-- Saves one memory of a batch; see memory_save_v1. Its links are left to the caller: the result has them as `links`.
+-- Of a row that is there already, the batch must have the lock (`p_locked`; null for a batch of one): else it starts over.
+create or replace function memory.save_one(item jsonb, p_index integer, p_revive boolean, p_locked uuid[]) returns jsonb
+language plpgsql as $$
+declare
+  p_id uuid := (item ->> 'id')::uuid;
+  p_namespace text := item ->> 'namespace';
+  p_key text := item ->> 'key';
+  p_key_hash bytea;
+  p_metadata jsonb := coalesce(item -> 'metadata', '{}');
+  p_created timestamptz := (item ->> 'created_at')::timestamptz;
+  p_expires timestamptz := (item ->> 'expires_at')::timestamptz;
+  p_given jsonb := item -> 'given';
+  p_hash bytea;
+  old memory.memories;
+  fresh memory.memories;
+  touched jsonb := '[]';
+begin
+  if p_key is not null then
+    p_key_hash := memory.keyed_hash('key', p_namespace, p_key);
+  end if;
+  if jsonb_typeof(p_given) = 'null' then
+    p_given := null;
+  end if;
+  p_hash := memory.content_hash_of(item ->> 'text', p_metadata, item ->> 'thread', item ->> 'source', p_created, p_expires, p_given);
+  if not exists (select from memory.namespaces where name = p_namespace) then
+    insert into memory.namespaces (name) values (p_namespace) on conflict do nothing;
+  end if;
+  loop
+    insert into memory.memories as m (id, namespace, key, key_hash, thread, text, metadata, source, given, operation, version, revision,
+                                      content_hash, created_at, created_given, expires_at)
+    values (p_id, p_namespace, p_key, p_key_hash, item ->> 'thread', item ->> 'text', p_metadata, item ->> 'source', p_given, 'created', 1, 1,
+            p_hash, coalesce(p_created, now()), p_created is not null, p_expires)
+    on conflict do nothing
+    returning m.* into fresh;
+    if found then
+      insert into memory.passages (memory_id, ordinal, version, namespace, text)
+      select p_id, n - 1, 1, p_namespace, t from jsonb_array_elements_text(item -> 'passages') with ordinality x(t, n);
+      insert into memory.ledger as l (projection, kind, id, owed_number, owed_since)
+      select projection, 'memory', p_id::text, nextval('memory.owings'), clock_timestamp() from unnest(array['entities', 'embeddings', 'graph']) projection
+      on conflict (projection, kind, id) do update  -- a repair has owed this id while the record did not know it
+        set owed_number = excluded.owed_number, owed_since = coalesce(l.owed_since, excluded.owed_since),
+            attempts = 0, retry_at = null, last_error = null, parked_at = null;
+      return jsonb_build_object('id', p_id, 'version', 1, 'revision', 1, 'outcome', 'created', 'key', p_key, 'touched', touched,
+        'links', case when p_given is not null then memory.links_row(fresh, p_given) end);
+    end if;
+
+    if exists (select from memory.memories where (id = p_id or key_hash = p_key_hash) and id <> all (p_locked)) then
+      raise exception using errcode = 'MP001', message = 'a row came while the batch waited';
+    end if;
+    old := null;
+    if p_key_hash is not null then
+      select * into old from memory.memories where key_hash = p_key_hash for update;
+      if old.id is not null and old.id <> p_id and (item ->> 'id_given')::boolean then
+        perform memory.raise_error(409, 'key_conflict', 'This key belongs to another memory of the namespace: save without an id, or under another key.',
+          jsonb_build_object('index', p_index, 'id', p_id, 'other', old.id));
+      end if;
+    end if;
+    if old.id is null then
+      select * into old from memory.memories where id = p_id for update;
+      if old.namespace <> p_namespace then
+        perform memory.raise_error(409, 'namespace_conflict', 'A memory with this id lives in another namespace, and a memory never moves.',
+          jsonb_build_object('index', p_index, 'id', p_id));
+      end if;
+      if old.key_hash <> p_key_hash then
+        perform memory.raise_error(409, 'key_conflict', 'A memory with this id has another key.', jsonb_build_object('index', p_index, 'id', p_id));
+      end if;
+    end if;
+    exit when old.id is not null;  -- else the row that was in the way has gone: try again
+  end loop;
+
+  if old.deleted_at is null and old.content_hash = p_hash and (p_key_hash is null or old.key_hash is not null) then
+    return jsonb_build_object('id', old.id, 'version', old.version, 'revision', old.revision, 'outcome', 'unchanged', 'key', old.key, 'touched', touched);
+  end if;
+  if old.expires_at <= now() then  -- not yet seen by maintenance: the same as if it had been
+    touched := memory.refs('memory', array[old.id]) || (memory.bury(array[old.id], 'expired') -> 'touched');
+    select * into old from memory.memories where id = old.id;
+  end if;
+  if old.deleted_at is not null and not p_revive then
+    return jsonb_build_object('id', old.id, 'version', old.version, 'revision', old.revision, 'outcome', 'forgotten', 'key', p_key, 'touched', touched);
+  end if;
+
+  perform memory.keep_version(old);
+  update memory.memories m
+  set key = coalesce(p_key, m.key), key_hash = coalesce(p_key_hash, m.key_hash), thread = item ->> 'thread', text = item ->> 'text', metadata = p_metadata,
+      source = item ->> 'source', given = p_given, operation = case when old.deleted_at is null then 'updated' else 'revived' end,
+      version = m.version + 1, revision = m.revision + 1, content_hash = p_hash, updated_at = clock_timestamp(), deleted_at = null, expires_at = p_expires,
+      created_at = case when p_created is not null then p_created when old.deleted_at is null then m.created_at else now() end,
+      created_given = p_created is not null
+  where m.id = old.id
+  returning m.* into fresh;
+  perform memory.content_changed(fresh, item -> 'passages', old.text is not distinct from fresh.text);
+  return jsonb_build_object('id', fresh.id, 'version', fresh.version, 'revision', fresh.revision, 'outcome', fresh.operation, 'key', fresh.key, 'touched', touched,
+    'links', case when p_given is not null or old.given is not null then memory.links_row(fresh, p_given) end);
+end $$;
+
+-- Saves memories: all of them, or none and an error that names the index of the one that is wrong.
+--   {"memories": [{id, id_given, namespace, key, thread, text, metadata, source, created_at, expires_at, passages: [text, …],
+--                  given: {entities: [{name, type, key}], relations: [{source, source_key, predicate, target, target_key}]} | null}], "revive": false}
+--   -> {"results": [{id, version, revision, outcome, key, touched}, …]} in the order given; outcome is created, updated, unchanged, revived or forgotten.
+--   What the links of the whole batch touched stands with the first result.
+create or replace function public.memory_save_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  results jsonb[];
+  item jsonb;
+  n integer;
+  revive boolean := coalesce((p ->> 'revive')::boolean, false);
+  locked uuid[];
+  links jsonb;
+begin
+  perform memory.keep_aliases(array(select i ->> 'namespace' from jsonb_array_elements(p -> 'memories') i where jsonb_typeof(i -> 'given') = 'object'));
+  if jsonb_array_length(p -> 'memories') = 1 then  -- the usual save has nothing to put in order
+    item := memory.save_one(p -> 'memories' -> 0, 0, revive, null);
+    if jsonb_typeof(item -> 'links') = 'array' then
+      item := jsonb_set(item, '{touched}', (item -> 'touched') || memory.store_links(item -> 'links', 'given', false));
+    end if;
+    return jsonb_build_object('results', jsonb_build_array(item - 'links'));
+  end if;
+  results := array_fill(null::jsonb, array[jsonb_array_length(p -> 'memories')]);
+  -- Rows are locked in one order, whatever order the caller has, so that nobody waits for each other in a ring: namespaces
+  -- by name, memories that are there by id, as every other function does, new ones by key, then all that the links of the
+  -- batch name. A row that somebody else made while we waited is out of that order: then all is undone, and the batch starts over.
+  insert into memory.namespaces (name)
+  select distinct i ->> 'namespace' from jsonb_array_elements(p -> 'memories') i
+  where not exists (select from memory.namespaces n where n.name = i ->> 'namespace') order by 1
+  on conflict do nothing;
+  loop
+    begin
+      links := '{}';
+      locked := array(
+        select m.id from memory.memories m
+        where m.id = any (array(select (i ->> 'id')::uuid from jsonb_array_elements(p -> 'memories') i))
+          or m.key_hash = any (array(
+            select memory.keyed_hash('key', i ->> 'namespace', i ->> 'key') from jsonb_array_elements(p -> 'memories') i where i ->> 'key' is not null))
+        order by m.id for update);
+      for item, n in
+        select value, ordinality - 1 from jsonb_array_elements(p -> 'memories') with ordinality
+        order by coalesce(value ->> 'key', value ->> 'id') collate "C", ordinality
+      loop
+        item := memory.save_one(item, n, revive, locked);
+        locked := locked || (item ->> 'id')::uuid;
+        results[n + 1] := item - 'links';
+        if jsonb_typeof(item -> 'links') = 'array' then
+          links := links || jsonb_build_object(item ->> 'id', item -> 'links' -> 0);  -- of a memory that is there twice, the later ones
+        end if;
+      end loop;
+      if links <> '{}' then
+        results[1] := jsonb_set(results[1], '{touched}',
+          results[1] -> 'touched' || memory.store_links((select jsonb_agg(value) from jsonb_each(links)), 'given', false));
+      end if;
+      return jsonb_build_object('results', to_jsonb(results));
+    exception when sqlstate 'MP001' then
+      continue;
+    end;
+  end loop;
+end $$;
+
+-- One memory is changed, field by field, in one transaction with the debts that this makes.
+
+-- Changes only the fields that are present.
+--   {"id", "expected_version"?, "changes": {text?, passages?, metadata?, thread?, source?, created_at?, expires_at?, given?}} -> one result as of memory_save_v1
+create or replace function public.memory_update_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  c jsonb := p -> 'changes';
+  -- before any row is locked
+  names_kept integer := memory.keep_aliases(array(select namespace from memory.memories where id = (p ->> 'id')::uuid and c ? 'given'));
+  old memory.memories := memory.live((p ->> 'id')::uuid);
+  fresh memory.memories := old;
+  touched jsonb := '[]';
+begin
+  if c ? 'text' then fresh.text := c ->> 'text'; end if;
+  if c ? 'metadata' then fresh.metadata := c -> 'metadata'; end if;
+  if c ? 'thread' then fresh.thread := c ->> 'thread'; end if;
+  if c ? 'source' then fresh.source := c ->> 'source'; end if;
+  if c ? 'created_at' then fresh.created_at := (c ->> 'created_at')::timestamptz; fresh.created_given := true; end if;
+  if c ? 'expires_at' then fresh.expires_at := (c ->> 'expires_at')::timestamptz; end if;
+  if c ? 'given' then fresh.given := nullif(c -> 'given', 'null'); end if;
+  fresh.content_hash := memory.content_hash_of(fresh.text, fresh.metadata, fresh.thread, fresh.source,
+    case when fresh.created_given then fresh.created_at end, fresh.expires_at, fresh.given);
+  -- The same update once more, because its answer was lost, is no conflict: it has been done, and nobody has written since.
+  if old.version <> (p ->> 'expected_version')::integer
+      and (old.version <> (p ->> 'expected_version')::integer + 1 or fresh.content_hash <> old.content_hash) then
+    perform memory.raise_error(409, 'version_conflict', 'Someone else has written this memory since: read it again, then decide.',
+      jsonb_build_object('id', old.id, 'expected', (p ->> 'expected_version')::integer, 'version', old.version));
+  end if;
+  if fresh.content_hash = old.content_hash then
+    return jsonb_build_object('id', old.id, 'version', old.version, 'revision', old.revision, 'outcome', 'unchanged', 'key', old.key, 'touched', touched);
+  end if;
+  perform memory.keep_version(old);
+  update memory.memories m
+  set text = fresh.text, metadata = fresh.metadata, thread = fresh.thread, source = fresh.source, created_at = fresh.created_at,
+      created_given = fresh.created_given, expires_at = fresh.expires_at, given = fresh.given, content_hash = fresh.content_hash,
+      operation = 'updated', version = m.version + 1, revision = m.revision + 1, updated_at = clock_timestamp()
+  where m.id = old.id returning m.* into fresh;
+  perform memory.content_changed(fresh, c -> 'passages', fresh.text = old.text);
+  if c ? 'given' then
+    touched := memory.store_links(memory.links_row(fresh, fresh.given), 'given', false);
+  end if;
+  return jsonb_build_object('id', fresh.id, 'version', fresh.version, 'revision', fresh.revision, 'outcome', 'updated', 'key', fresh.key, 'touched', touched);
+end $$;
+
+-- Edits that somebody made in the graph, taken into the record as revisions of their own where a namespace's policy says so, and only while
+-- the record shows what the plan saw; that is checked under the rows' locks, in the order of `entities/links.sql`.
+
+-- Makes outside edits part of the record: new revisions with their origin, owed like any other write, each only while the record shows
+-- what the plan saw and the namespace adopts.
+--   {"identity", "rows": [{change: edit, id, revision, fields: {name?, key?, type?, aliases?, summary?}}
+--                       | {change: add, source, target, source_revision, target_revision, predicate} | {change: remove, id, revision}, …]}
+--   -> {"rows": [{outcome: adopted|held|refused, reason?, id?, revision?}, …], "touched": [[kind, id], …]}; `held` means that the record says so already
+create or replace function public.memory_adopt_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  item jsonb;
+  result jsonb;
+  results jsonb := '[]';
+  touched jsonb := '[]';
+begin
+  perform memory.same_record(p ->> 'identity');
+  perform id from memory.entities
+  where id in (
+    select memory.as_uuid(i) from jsonb_array_elements(p -> 'rows') r, unnest(array[r ->> 'id', r ->> 'source', r ->> 'target']) i
+    where r ->> 'change' in ('edit', 'add')
+  ) order by id for update;
+  perform id from memory.relations
+  where id in (select memory.as_uuid(r ->> 'id') from jsonb_array_elements(p -> 'rows') r where r ->> 'change' = 'remove') order by id for update;
+  for item in select value from jsonb_array_elements(p -> 'rows') loop
+    result := case item ->> 'change' when 'edit' then memory.adopt_edit(item) when 'add' then memory.adopt_added(item) when 'remove' then memory.adopt_removed(item) end;
+    if result is null then
+      perform memory.raise_error(400, 'plan_invalid', 'A change that is adopted is an edit, an addition or a removal.');
+    end if;
+    results := results || jsonb_build_array(result - 'touched');
+    touched := touched || coalesce(result -> 'touched', '[]');
+  end loop;
+  return jsonb_build_object('rows', results, 'touched', touched);
+end $$;
+
+create or replace function memory.refused(p_reason text) returns jsonb language sql immutable as $$
+  select jsonb_build_object('outcome', 'refused', 'reason', p_reason)
+$$;
+
+create or replace function memory.adopts(p_namespace text) returns boolean language sql stable as $$
+  select exists (select from memory.namespaces where name = p_namespace and outside_edits = 'adopt')
+$$;
+
+-- Whether the graph had this revision of a row, and nothing is on its way there: only then is a difference somebody's deed.
+create or replace function memory.shown_at(p_kind text, p_id uuid, p_revision integer) returns boolean language sql stable as $$
+  select exists (select from memory.ledger where projection = 'graph' and kind = p_kind and id = p_id::text and owed_number is null and settled_revision = p_revision)
+$$;
+
+-- Curated fields of an entity, as a person left them in the graph.
+create or replace function memory.adopt_edit(item jsonb) returns jsonb language plpgsql as $$
+declare
+  e memory.entities;
+  f jsonb := item -> 'fields';
+  hash bytea;
+begin
+  select * into e from memory.entities where id = memory.as_uuid(item ->> 'id');
+  if e.id is null or e.deleted_at is not null or e.revision <> (item ->> 'revision')::integer or not memory.shown_at('entity', e.id, e.revision) then
+    return memory.refused('changed');
+  elsif not memory.adopts(e.namespace) then
+    return memory.refused('policy');
+  end if;
+  if f ? 'name' then
+    hash := memory.keyed_hash('entity', e.namespace, f ->> 'key');
+    if exists (select from memory.entities where name_hash = hash and id <> e.id and deleted_at is null)
+      or exists (select from memory.entity_names where name_hash = hash and entity_id <> e.id) then
+      return memory.refused('name_taken');
+    end if;
+    if hash <> e.name_hash then
+      insert into memory.entity_names (name_hash, entity_id, found_as)
+      values (hash, e.id, coalesce((select found_as from memory.entity_names where entity_id = e.id limit 1), e.name_key))
+      on conflict (name_hash) do nothing;
+    end if;
+  end if;
+  update memory.entities
+  set name = coalesce(f ->> 'name', name), name_key = coalesce(f ->> 'key', name_key), type = coalesce(f ->> 'type', type),
+      aliases = case when f ? 'aliases' then array(select jsonb_array_elements_text(f -> 'aliases')) else aliases end,
+      summary = case when f ? 'summary' then f ->> 'summary' else summary end,
+      curated = array(select distinct c from unnest(curated || array(select jsonb_object_keys(f - 'key'))) c order by c), revision = revision + 1
+  where id = e.id;
+  insert into memory.adoptions (change, kind, subject, revision, entities, before)
+  values ('edit', 'entity', e.id, e.revision + 1, array[e.id],
+    (select jsonb_object_agg(k, to_jsonb(e) -> k) from jsonb_object_keys(f - 'key') k));
+  perform memory.owe('graph', 'entity', array[e.id]);
+  perform memory.owe('embeddings', 'entity', array[e.id]);
+  return jsonb_build_object('outcome', 'adopted', 'id', e.id, 'revision', e.revision + 1, 'touched', memory.refs('entity', array[e.id]));
+end $$;
+
+-- A relation that a person drew between two entities of the record.
+create or replace function memory.adopt_added(item jsonb) returns jsonb language plpgsql as $$
+declare
+  s memory.entities;
+  t memory.entities;
+  x memory.relations;
+  hash bytea;
+begin
+  select * into s from memory.entities where id = memory.as_uuid(item ->> 'source') and deleted_at is null;
+  select * into t from memory.entities where id = memory.as_uuid(item ->> 'target') and deleted_at is null;
+  if s.id is null or t.id is null or s.namespace <> t.namespace
+    or s.revision <> (item ->> 'source_revision')::integer or t.revision <> (item ->> 'target_revision')::integer then
+    return memory.refused('changed');
+  elsif not memory.adopts(s.namespace) then
+    return memory.refused('policy');
+  end if;
+  hash := memory.keyed_hash('relation', s.id::text, item ->> 'predicate', t.id::text);
+  insert into memory.relations as r (namespace, source_id, predicate, target_id, name_hash, adopted_at)
+  values (s.namespace, s.id, item ->> 'predicate', t.id, hash, clock_timestamp()) on conflict (name_hash) do nothing
+  returning r.* into x;
+  if x.id is null then
+    select * into x from memory.relations where name_hash = hash for update;
+    if x.deleted_at is null then
+      return jsonb_build_object('outcome', 'held', 'id', x.id, 'revision', x.revision);
+    end if;
+    update memory.relations set predicate = item ->> 'predicate', deleted_at = null, adopted_at = clock_timestamp(), revision = revision + 1
+    where id = x.id returning * into x;
+  end if;
+  delete from memory.retractions where relation_id = x.id;
+  insert into memory.adoptions (change, kind, subject, revision, entities) values ('add', 'relation', x.id, x.revision, array[s.id, t.id]);
+  perform memory.owe('graph', 'relation', array[x.id]);
+  return jsonb_build_object('outcome', 'adopted', 'id', x.id, 'revision', x.revision, 'touched', memory.refs('relation', array[x.id]));
+end $$;
+
+-- A relation that a person took away: it loses every support that it has.
+create or replace function memory.adopt_removed(item jsonb) returns jsonb language plpgsql as $$
+declare
+  x memory.relations;
+begin
+  select * into x from memory.relations where id = memory.as_uuid(item ->> 'id');
+  if x.id is null or x.deleted_at is not null or x.revision <> (item ->> 'revision')::integer or not memory.shown_at('relation', x.id, x.revision) then
+    return memory.refused('changed');
+  elsif not memory.adopts(x.namespace) then
+    return memory.refused('policy');
+  end if;
+  insert into memory.adoptions (change, kind, subject, revision, entities, before)
+  values ('remove', 'relation', x.id, x.revision + 1, array[x.source_id, x.target_id], jsonb_build_object('predicate', x.predicate,
+    'memories', (select coalesce(jsonb_agg(jsonb_build_array(memory_id, given, extracted) order by memory_id), '[]') from memory.statements where coalesce(shown_id, relation_id) = x.id)));
+  -- Also what it was named between entities that are merged into these: an undone merge must not bring it back.
+  insert into memory.retractions (relation_id)
+  select x.id union select relation_id from memory.statements where shown_id = x.id
+  on conflict (relation_id) do update set at = excluded.at;
+  delete from memory.statements where coalesce(shown_id, relation_id) = x.id;
+  update memory.relations set revision = revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null where id = x.id;
+  perform memory.owe('graph', 'relation', array[x.id]);
+  return jsonb_build_object('outcome', 'adopted', 'id', x.id, 'revision', x.revision + 1, 'touched', memory.refs('relation', array[x.id]));
+end $$;
+
+-- Entities are being deleted: nothing that a person wrote of them stays, and no relation that was drawn to one by hand.
+-- Returns the relations that go with them.
+create or replace function memory.drop_curated(p_entities uuid[]) returns uuid[] language plpgsql as $$
+declare
+  gone uuid[];
+begin
+  delete from memory.entity_names where entity_id = any (p_entities);
+  update memory.adoptions set before = null where entities && p_entities and before is not null;
+  with dropped as (
+    update memory.relations r set revision = r.revision + 1, deleted_at = clock_timestamp(), predicate = null, adopted_at = null
+    where r.adopted_at is not null and (r.source_id = any (p_entities) or r.target_id = any (p_entities))
+      and not exists (select from memory.statements s where coalesce(s.shown_id, s.relation_id) = r.id)
+    returning r.id
+  )
+  select coalesce(array_agg(id), '{}') into gone from dropped;
+  return gone;
+end $$;
+
+-- What becomes of edits that somebody makes in the graph, namespace by namespace. Adopting them: `adoption.sql`.
+
+-- What becomes of outside edits, of every namespace.  {} -> [{namespace, outside_edits}, …]
+create or replace function public.memory_policies_v1(input text) returns jsonb
+language sql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+  select coalesce(jsonb_agg(jsonb_build_object('namespace', name, 'outside_edits', outside_edits) order by name), '[]') from memory.namespaces
+$$;
+
+-- Says what becomes of outside edits.  {"namespace", "outside_edits": record-wins|adopt} -> {namespace, outside_edits}
+create or replace function public.memory_set_policy_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+begin
+  perform memory.known_namespace(p ->> 'namespace');
+  if p ->> 'outside_edits' is null or p ->> 'outside_edits' not in ('record-wins', 'adopt') then
+    perform memory.raise_error(400, 'policy_unknown', 'A policy is `record-wins` or `adopt`.');
+  end if;
+  update memory.namespaces set outside_edits = p ->> 'outside_edits' where name = p ->> 'namespace';
+  return jsonb_build_object('namespace', p ->> 'namespace', 'outside_edits', p ->> 'outside_edits');
+end $$;
+
 -- Repair by plan. A row is owed only while the record shows what the plan saw; that is checked under the rows' locks, in the transaction
--- that owes. Locks in the order of `entities.sql`. Outside edits that become part of the record: `adoption.sql`.
+-- that owes. Locks in the order of `entities/links.sql`. Outside edits that become part of the record: `adoption.sql`.
 
 -- Raises unless the plan was made for this record.
 create or replace function memory.same_record(p_identity text) returns void language plpgsql stable as $$
@@ -2388,64 +2462,6 @@ begin
   )
   select array_agg(outcome order by n) into outcomes from planned;
   return jsonb_build_object('rows', coalesce(to_jsonb(outcomes), '[]'));
-end $$;
-
--- Links in which an entity that a person has renamed is named as it was found, whichever of its names the text uses.
-create or replace function memory.resolve_names(p_rows jsonb) returns jsonb language plpgsql stable as $$
-declare
-  renamed jsonb;
-begin
-  if not exists (select from memory.entity_names) then
-    return p_rows;
-  end if;
-  select jsonb_object_agg(w.namespace || e'\x1f' || w.key, n.found_as) into renamed
-  from (
-    select distinct r ->> 'namespace' as namespace, e ->> 'key' as key from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
-  ) w
-  join memory.entity_names n on n.name_hash = memory.keyed_hash('entity', w.namespace, w.key);
-  if renamed is null then
-    return p_rows;
-  end if;
-  return (
-    select jsonb_agg(r || jsonb_build_object(
-      'entities', (
-        select coalesce(jsonb_agg(e || jsonb_build_object('key', coalesce(renamed ->> (space || (e ->> 'key')), e ->> 'key')) order by i), '[]')
-        from jsonb_array_elements(r -> 'entities') with ordinality y(e, i)),
-      'relations', (
-        select coalesce(jsonb_agg(x || jsonb_build_object('source_key', source, 'target_key', target) order by i), '[]')
-        from jsonb_array_elements(r -> 'relations') with ordinality y(x, i),
-          lateral (select coalesce(renamed ->> (space || (x ->> 'source_key')), x ->> 'source_key') as source,
-                          coalesce(renamed ->> (space || (x ->> 'target_key')), x ->> 'target_key') as target) k
-        where source <> target or x ->> 'source_key' = x ->> 'target_key')  -- two names of one entity are no relation
-      ) order by n)
-    from jsonb_array_elements(p_rows) with ordinality z(r, n), lateral (select (r ->> 'namespace') || e'\x1f' as space) q
-  );
-end $$;
-
--- Which entity a name means, alive or not.
-create or replace function memory.entity_named(p_namespace text, p_key text) returns uuid language sql stable as $$
-  select coalesce((select n.entity_id from memory.entity_names n where n.name_hash = h), (select e.id from memory.entities e where e.name_hash = h))
-  from memory.keyed_hash('entity', p_namespace, p_key) h
-$$;
-
--- What becomes of outside edits, of every namespace.  {} -> [{namespace, outside_edits}, …]
-create or replace function public.memory_policies_v1(input text) returns jsonb
-language sql stable security definer set search_path = memory, extensions, public, pg_temp as $$
-  select coalesce(jsonb_agg(jsonb_build_object('namespace', name, 'outside_edits', outside_edits) order by name), '[]') from memory.namespaces
-$$;
-
--- Says what becomes of outside edits.  {"namespace", "outside_edits": record-wins|adopt} -> {namespace, outside_edits}
-create or replace function public.memory_set_policy_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-begin
-  perform memory.known_namespace(p ->> 'namespace');
-  if p ->> 'outside_edits' is null or p ->> 'outside_edits' not in ('record-wins', 'adopt') then
-    perform memory.raise_error(400, 'policy_unknown', 'A policy is `record-wins` or `adopt`.');
-  end if;
-  update memory.namespaces set outside_edits = p ->> 'outside_edits' where name = p ->> 'namespace';
-  return jsonb_build_object('namespace', p ->> 'namespace', 'outside_edits', p ->> 'outside_edits');
 end $$;
 
 -- Search: vectors and full text, each ranked on its own, fused by reciprocal rank.
@@ -2695,8 +2711,8 @@ begin
   end case;
 end $$;
 
--- The ledger's protocol: begin, claim, settle, owe again; failures are charged in `dead_letters.sql`. `embeddings.sql` and `entities.sql` store results of the
--- projections that live in this database; the graph's are settled here, after the graph has them durably.
+-- Drains begin, claim and end. What a claimed row looks like: `present.sql`; settling: `settling.sql`; owing again: `owing.sql`;
+-- failures: `dead_letters.sql`. Projections that live in this database are stored in `embeddings.sql` and `entities/links.sql`.
 
 -- Takes the projection for a drain unless another one's heartbeat is fresh: a lease, as `leases.sql` has them.
 --   {"projection", "holder", "lease_seconds"} -> its fencing number, or 0
@@ -2714,6 +2730,112 @@ language sql security definer set search_path = memory, extensions, public, pg_t
   update memory.heartbeats set holder = null, lease_until = null where projection = input::jsonb ->> 'projection' and holder = input::jsonb ->> 'holder';
   select 'true'::jsonb
 $$;
+
+-- Claims a batch: numbers it, notes each row's owed number, and only then reads the rows' present state, so that a debt
+-- which arrives in between is never settled by it. Renews the holder's heartbeat.
+-- Nothing is locked: a lease saves double work, the owed number and the marker make it harmless.
+--   {"projection", "refs": [[kind, id], …]|null, "limit", "owed_for_seconds", "after"?: owed number, "holder"?, "lease_seconds"?}
+--   -> {"claim", "issued", "settled_marker", "rows": [{kind, id, number, attempts, forced, hint, state}, …]}
+create or replace function public.memory_claim_v1(input text) returns jsonb
+language plpgsql volatile security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off set enable_seqscan = off as $$
+declare
+  p jsonb := input::jsonb;
+  p_projection text := p ->> 'projection';
+  p_limit integer := (p ->> 'limit')::integer;
+  noted memory.ledger[] := '{}';
+  wanted record;
+  rows jsonb;
+  number bigint;
+begin
+  if p ->> 'holder' is not null then
+    update memory.heartbeats
+    set beat_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => (p ->> 'lease_seconds')::float8)
+    where projection = p_projection and holder = p ->> 'holder';
+  end if;
+  if jsonb_typeof(p -> 'refs') = 'array' then
+    for wanted in select r ->> 0 as kind, array_agg(r ->> 1) as ids from jsonb_array_elements(p -> 'refs') r group by 1 loop
+      noted := noted || array(
+        select l from memory.ledger l
+        where l.projection = p_projection and l.kind = wanted.kind and l.id = any (wanted.ids)
+          and l.owed_number is not null and l.parked_at is null and (l.retry_at is null or l.retry_at <= now())
+        order by l.owed_number limit p_limit);
+    end loop;
+  end if;
+  if p ->> 'owed_for_seconds' is not null and cardinality(noted) < p_limit then
+    noted := noted || array(
+      select l from memory.ledger l
+      where l.projection = p_projection and l.owed_number is not null and l.parked_at is null and (l.retry_at is null or l.retry_at <= now())
+        and l.owed_number > coalesce((p ->> 'after')::bigint, 0)
+        and l.owed_since <= clock_timestamp() - make_interval(secs => (p ->> 'owed_for_seconds')::float8)
+      order by l.owed_number limit p_limit);
+  end if;
+  -- Oldest debts first: an entity is owed before the relation that needs it.
+  noted := array(select l from (select distinct on (l.kind, l.id) l, l.owed_number from unnest(noted) l order by l.kind, l.id) x order by x.owed_number limit p_limit);
+  if cardinality(noted) = 0 then
+    return jsonb_build_object('claim', 0, 'issued', 0, 'settled_marker', 0, 'rows', '[]'::jsonb);
+  end if;
+  number := nextval('memory.claims');
+  select jsonb_agg(jsonb_build_object('kind', l.kind, 'id', l.id, 'number', l.owed_number, 'attempts', l.attempts, 'forced', l.forced, 'hint', l.hint, 'state', s.state)
+    order by l.owed_number)
+  into rows
+  from unnest(noted) l
+  left join (
+    select k.kind, x.id, x.state
+    from (select n.kind, array_agg(n.id) as ids from unnest(noted) n group by n.kind) k, memory.present_state(p_projection, k.kind, k.ids) x
+  ) s on s.kind = l.kind and s.id = l.id;
+  return jsonb_build_object('claim', number, 'issued', (select last_value from memory.claims),
+    'settled_marker', (select settled_marker from memory.graph_state), 'rows', rows);
+end $$;
+
+-- Rows are owed again: for a repair, or to make a projection anew.
+
+-- Owes rows again, for a repair. `forced` is the revision that was seen in a target ahead of the record: only while the
+-- target still shows just that may it be overwritten.
+--   {"rows": [{projection, kind, id, forced?, hint?}, …]} -> {"owed": n}
+create or replace function public.memory_owe_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  n integer;
+begin
+  insert into memory.ledger as l (projection, kind, id, owed_number, owed_since, forced, hint)
+  select r.projection, r.kind, r.id, nextval('memory.owings'), clock_timestamp(), r.forced, r.hint
+  from (
+    select distinct on (projection, kind, id) * from jsonb_to_recordset(input::jsonb -> 'rows') x(projection text, kind text, id text, forced integer, hint jsonb)
+    order by projection, kind, id, forced desc nulls last
+  ) r
+  on conflict (projection, kind, id) do update
+    set owed_number = excluded.owed_number, owed_since = coalesce(l.owed_since, excluded.owed_since), forced = excluded.forced,
+        hint = coalesce(excluded.hint, l.hint), attempts = 0, retry_at = null, last_error = null, parked_at = null;
+  get diagnostics n = row_count;
+  return jsonb_build_object('owed', n);
+end $$;
+
+-- Owes a page of one shard of a projection's subjects again, to rebuild it. What a repair saw (`forced`, `hint`) stays.
+--   {"projection", "shard", "shards", "after": [kind, id]|null, "limit"} -> {"owed": n, "next": [kind, id]|null}
+create or replace function public.memory_owe_shard_v1(input text) returns jsonb
+language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  result jsonb;
+begin
+  with page as (
+    select l.kind, l.id from memory.ledger l
+    where l.projection = p ->> 'projection' and (l.kind, l.id) > (coalesce(p -> 'after' ->> 0, ''), coalesce(p -> 'after' ->> 1, ''))
+      and abs(hashtext(l.id)::bigint) % (p ->> 'shards')::integer = (p ->> 'shard')::integer
+    order by l.kind, l.id limit (p ->> 'limit')::integer
+  ), owed as (
+    update memory.ledger l
+    set owed_number = nextval('memory.owings'), owed_since = coalesce(l.owed_since, clock_timestamp()), attempts = 0, retry_at = null, parked_at = null
+    from page g where l.projection = p ->> 'projection' and l.kind = g.kind and l.id = g.id
+    returning 1
+  )
+  select jsonb_build_object('owed', (select count(*) from owed),
+    'next', (select jsonb_build_array(g.kind, g.id) from page g order by g.kind desc, g.id desc limit 1))
+  into result;
+  return result;
+end $$;
+
+-- The present state of a subject, as each projection needs it. Nothing here writes.
 
 -- What the graph must hold of a live row: the only place that says so. Audits compare with the same functions. They take
 -- columns, not rows: a whole row as an argument would fetch and copy its text.
@@ -2790,61 +2912,7 @@ begin
   end if;
 end $$;
 
--- Claims a batch: numbers it, notes each row's owed number, and only then reads the rows' present state, so that a debt
--- which arrives in between is never settled by it. Renews the holder's heartbeat.
--- Nothing is locked: a lease saves double work, the owed number and the marker make it harmless.
---   {"projection", "refs": [[kind, id], …]|null, "limit", "owed_for_seconds", "after"?: owed number, "holder"?, "lease_seconds"?}
---   -> {"claim", "issued", "settled_marker", "rows": [{kind, id, number, attempts, forced, hint, state}, …]}
-create or replace function public.memory_claim_v1(input text) returns jsonb
-language plpgsql volatile security definer set search_path = memory, extensions, public, pg_temp set enable_nestloop = off set enable_seqscan = off as $$
-declare
-  p jsonb := input::jsonb;
-  p_projection text := p ->> 'projection';
-  p_limit integer := (p ->> 'limit')::integer;
-  noted memory.ledger[] := '{}';
-  wanted record;
-  rows jsonb;
-  number bigint;
-begin
-  if p ->> 'holder' is not null then
-    update memory.heartbeats
-    set beat_at = clock_timestamp(), lease_until = clock_timestamp() + make_interval(secs => (p ->> 'lease_seconds')::float8)
-    where projection = p_projection and holder = p ->> 'holder';
-  end if;
-  if jsonb_typeof(p -> 'refs') = 'array' then
-    for wanted in select r ->> 0 as kind, array_agg(r ->> 1) as ids from jsonb_array_elements(p -> 'refs') r group by 1 loop
-      noted := noted || array(
-        select l from memory.ledger l
-        where l.projection = p_projection and l.kind = wanted.kind and l.id = any (wanted.ids)
-          and l.owed_number is not null and l.parked_at is null and (l.retry_at is null or l.retry_at <= now())
-        order by l.owed_number limit p_limit);
-    end loop;
-  end if;
-  if p ->> 'owed_for_seconds' is not null and cardinality(noted) < p_limit then
-    noted := noted || array(
-      select l from memory.ledger l
-      where l.projection = p_projection and l.owed_number is not null and l.parked_at is null and (l.retry_at is null or l.retry_at <= now())
-        and l.owed_number > coalesce((p ->> 'after')::bigint, 0)
-        and l.owed_since <= clock_timestamp() - make_interval(secs => (p ->> 'owed_for_seconds')::float8)
-      order by l.owed_number limit p_limit);
-  end if;
-  -- Oldest debts first: an entity is owed before the relation that needs it.
-  noted := array(select l from (select distinct on (l.kind, l.id) l, l.owed_number from unnest(noted) l order by l.kind, l.id) x order by x.owed_number limit p_limit);
-  if cardinality(noted) = 0 then
-    return jsonb_build_object('claim', 0, 'issued', 0, 'settled_marker', 0, 'rows', '[]'::jsonb);
-  end if;
-  number := nextval('memory.claims');
-  select jsonb_agg(jsonb_build_object('kind', l.kind, 'id', l.id, 'number', l.owed_number, 'attempts', l.attempts, 'forced', l.forced, 'hint', l.hint, 'state', s.state)
-    order by l.owed_number)
-  into rows
-  from unnest(noted) l
-  left join (
-    select k.kind, x.id, x.state
-    from (select n.kind, array_agg(n.id) as ids from unnest(noted) n group by n.kind) k, memory.present_state(p_projection, k.kind, k.ids) x
-  ) s on s.kind = l.kind and s.id = l.id;
-  return jsonb_build_object('claim', number, 'issued', (select last_value from memory.claims),
-    'settled_marker', (select settled_marker from memory.graph_state), 'rows', rows);
-end $$;
+-- Debts of the graph are settled after it has the rows durably; what a graph that was rolled back has lost is owed again.
 
 -- Settles graph rows that the graph now has, each only if its owed number is still the one that was noted.
 -- The claim's own look at `settled_marker` is old by now: another batch may have been settled, and lost, since. So a claim
@@ -2925,51 +2993,7 @@ begin
   return jsonb_build_object('owed', memory.owe_settled_above((p ->> 'marker')::bigint, (p ->> 'limit')::integer), 'settled_marker', highest);
 end $$;
 
--- Owes rows again, for a repair. `forced` is the revision that was seen in a target ahead of the record: only while the
--- target still shows just that may it be overwritten.
---   {"rows": [{projection, kind, id, forced?, hint?}, …]} -> {"owed": n}
-create or replace function public.memory_owe_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  n integer;
-begin
-  insert into memory.ledger as l (projection, kind, id, owed_number, owed_since, forced, hint)
-  select r.projection, r.kind, r.id, nextval('memory.owings'), clock_timestamp(), r.forced, r.hint
-  from (
-    select distinct on (projection, kind, id) * from jsonb_to_recordset(input::jsonb -> 'rows') x(projection text, kind text, id text, forced integer, hint jsonb)
-    order by projection, kind, id, forced desc nulls last
-  ) r
-  on conflict (projection, kind, id) do update
-    set owed_number = excluded.owed_number, owed_since = coalesce(l.owed_since, excluded.owed_since), forced = excluded.forced,
-        hint = coalesce(excluded.hint, l.hint), attempts = 0, retry_at = null, last_error = null, parked_at = null;
-  get diagnostics n = row_count;
-  return jsonb_build_object('owed', n);
-end $$;
-
--- Owes a page of one shard of a projection's subjects again, to rebuild it. What a repair saw (`forced`, `hint`) stays.
---   {"projection", "shard", "shards", "after": [kind, id]|null, "limit"} -> {"owed": n, "next": [kind, id]|null}
-create or replace function public.memory_owe_shard_v1(input text) returns jsonb
-language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
-declare
-  p jsonb := input::jsonb;
-  result jsonb;
-begin
-  with page as (
-    select l.kind, l.id from memory.ledger l
-    where l.projection = p ->> 'projection' and (l.kind, l.id) > (coalesce(p -> 'after' ->> 0, ''), coalesce(p -> 'after' ->> 1, ''))
-      and abs(hashtext(l.id)::bigint) % (p ->> 'shards')::integer = (p ->> 'shard')::integer
-    order by l.kind, l.id limit (p ->> 'limit')::integer
-  ), owed as (
-    update memory.ledger l
-    set owed_number = nextval('memory.owings'), owed_since = coalesce(l.owed_since, clock_timestamp()), attempts = 0, retry_at = null, parked_at = null
-    from page g where l.projection = p ->> 'projection' and l.kind = g.kind and l.id = g.id
-    returning 1
-  )
-  select jsonb_build_object('owed', (select count(*) from owed),
-    'next', (select jsonb_build_array(g.kind, g.id) from page g order by g.kind desc, g.id desc limit 1))
-  into result;
-  return result;
-end $$;
+-- What each projection holds of a memory, and what of it is owed. Nothing here writes.
 
 -- What some memories mention and state that the graph does not show yet, whoever owes it.  {"ids"} -> [[kind, id], …]
 create or replace function public.memory_owed_links_v1(input text) returns jsonb
@@ -3046,7 +3070,8 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '7964b98b79997e84dc163043220a67961b2cfa57699ed3a3aea21bbf6b49d850') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '60548cefb5b0a391c4eaabbdbec4bc087506e2e10481b62b1ec7467510e00f92') on conflict (name) do update set value = excluded.value;
 
+reset check_function_bodies;
 reset search_path;
 notify pgrst, 'reload schema';

@@ -16,8 +16,8 @@ from redis import Redis
 from memory_pipelines import embedded
 from memory_pipelines.domain.errors import Refused, Unavailable
 from memory_pipelines.ports import Breaker, BreakerStore
-from memory_pipelines.services import breakers
-from memory_pipelines.services.projection import MarkerMoved
+from memory_pipelines.services.breakers import breakers
+from memory_pipelines.services.projections.projection import MarkerMoved
 from memory_pipelines.stores.memory.breakers import LocalBreakers
 from memory_pipelines.stores.redis import keys
 from memory_pipelines.stores.redis.breakers import RedisBreakers

@@ -10,7 +10,7 @@ from memory_pipelines.domain.errors import Conflict
 from memory_pipelines.domain.models import EntityMention, Lease, Links, Ref, RelationMention
 from memory_pipelines.ports import RecordStore
 from tests import engines
-from tests.contract.test_record import everything, saved
+from tests.contract.record.test_record import everything, saved
 
 
 def park(record: RecordStore, projection: str, id_: str, **fields: Any) -> None:

@@ -216,7 +216,8 @@ def test_processes_never_hold_one_name_under_one_number(platform: Platform, sett
 _SLEEPER = """
 import signal, threading
 from memory_pipelines import MemoryClient
-from memory_pipelines.services import drains, entities
+from memory_pipelines.services.sync import drains
+from memory_pipelines.services.projections import entities
 before = entities.store
 def store(platform, batch):
     print("about to store", flush=True)

@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 import memory_pipelines.client
 import memory_pipelines.embedded
-import memory_pipelines.services.transfer
+import memory_pipelines.services.transfer.transfer
 import memory_pipelines.stores.graph.falkor_transport
 import memory_pipelines.stores.postgres.psycopg_transport
 import memory_pipelines.stores.redis.streams  # noqa: F401  # loaded before the forks

@@ -14,7 +14,8 @@ import pytest
 from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.domain.errors import Gone, SyncTimeout
 from memory_pipelines.domain.models import PROJECTIONS
-from memory_pipelines.services import maintenance, sync
+from memory_pipelines.services import maintenance
+from memory_pipelines.services.sync import sync
 from tests import engines
 from tests.integration import faults
 

@@ -25,7 +25,7 @@ from tests import engines
 ROOT = Path(__file__).parents[2]
 BEGINNING = """
 from memory_pipelines import MemoryClient
-from memory_pipelines.services import sync
+from memory_pipelines.services.sync import sync
 client = MemoryClient.from_env()
 """
 

@@ -13,8 +13,9 @@ import pytest
 from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.domain.errors import Conflict, Gone, NotFound
 from memory_pipelines.ports import Marker
-from memory_pipelines.services import maintenance, sync
+from memory_pipelines.services import maintenance
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.sync import sync
 from tests import engines
 
 PEOPLE = [{"name": f"Person {n}", "type": "person"} for n in range(8)]

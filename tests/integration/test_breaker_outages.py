@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from assets import queue
 from memory_pipelines import MemoryClient, Settings
+from memory_pipelines.assets import queue
 from memory_pipelines.domain.errors import Unavailable
-from memory_pipelines.services import sync
+from memory_pipelines.services.sync import sync
 from tests import engines
 from tests.integration import faults
 from tests.integration.test_kills import all_is_well, row

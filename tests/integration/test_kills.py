@@ -10,9 +10,10 @@ import pytest
 
 from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.domain.models import PROJECTIONS, Claim
-from memory_pipelines.services import embeddings, entities, graph, sync
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.services.projection import Batch, Settle
+from memory_pipelines.services.projections import embeddings, entities, graph
+from memory_pipelines.services.projections.projection import Batch, Settle
+from memory_pipelines.services.sync import sync
 from tests import engines
 from tests.integration import drift, faults
 

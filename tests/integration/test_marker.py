@@ -12,9 +12,11 @@ from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.domain.errors import Gone
 from memory_pipelines.domain.models import PROJECTIONS, Claim
 from memory_pipelines.ports import Applied
-from memory_pipelines.services import graph, maintenance, sync
+from memory_pipelines.services import maintenance
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.services.projection import MarkerMoved
+from memory_pipelines.services.projections import graph
+from memory_pipelines.services.projections.projection import MarkerMoved
+from memory_pipelines.services.sync import sync
 from tests import engines
 from tests.integration import drift
 from tests.integration.test_outages import drained

@@ -12,7 +12,7 @@ import pytest
 from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.domain.errors import SyncTimeout, Unavailable
 from memory_pipelines.domain.models import PROJECTIONS
-from memory_pipelines.services import drains, sync
+from memory_pipelines.services.sync import drains, sync
 from tests import engines
 from tests.integration import drift, faults
 from tests.integration.test_kills import all_is_well, furnish, row

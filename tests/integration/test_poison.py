@@ -9,7 +9,7 @@ import pytest
 
 from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.domain.errors import Unavailable
-from memory_pipelines.services import drains
+from memory_pipelines.services.sync import drains
 from tests import engines
 from tests.integration import faults
 from tests.openai_server import KEY, Fault, OpenAIServer

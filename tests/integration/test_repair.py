@@ -9,7 +9,7 @@ import pytest
 
 from memory_pipelines.domain.errors import Conflict, InvalidInput, NotFound
 from memory_pipelines.domain.plans import RepairPlan, read_plan
-from memory_pipelines.services import repair_planning
+from memory_pipelines.services.repair import planning as repair_planning
 from tests.integration import drift
 from tests.integration.drift import World
 

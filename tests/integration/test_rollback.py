@@ -12,7 +12,8 @@ import pytest
 from memory_pipelines import MemoryClient, Settings, embedded
 from memory_pipelines.domain.errors import InvalidInput, Refused
 from memory_pipelines.ports import GraphTransport, Marker
-from memory_pipelines.services import maintenance, sync
+from memory_pipelines.services import maintenance
+from memory_pipelines.services.sync import sync
 from memory_pipelines.stores.postgres.subjects import sync as ledger
 from tests import engines
 from tests.integration import drift, faults, graphs

@@ -9,8 +9,9 @@ import pytest
 
 from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.domain.errors import Gone, Unavailable
-from memory_pipelines.services import drains, maintenance, sync
+from memory_pipelines.services import maintenance
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.sync import drains, sync
 from tests import engines
 from tests.integration import drift
 from tests.integration.drift import World

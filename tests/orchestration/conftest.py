@@ -11,8 +11,8 @@ import pytest
 
 from memory_pipelines import Settings
 from memory_pipelines.definitions import defs
+from memory_pipelines.resources.platform import PlatformResource
 from memory_pipelines.services.platform import Platform
-from resources.platform import PlatformResource
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

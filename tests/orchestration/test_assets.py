@@ -10,12 +10,12 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets.audit import CHECKS
-from assets.drains import PROJECTIONS
 from memory_pipelines import MemoryClient, Settings
+from memory_pipelines.assets.audit import CHECKS
+from memory_pipelines.assets.drains import PROJECTIONS
 from memory_pipelines.domain.models import Ref
+from memory_pipelines.resources.configuration import AuditConfig, DrainConfig, HistoryConfig, RepairConfig
 from memory_pipelines.services.platform import Platform
-from resources.configuration import AuditConfig, DrainConfig, HistoryConfig, RepairConfig
 from tests import engines
 from tests.orchestration.conftest import checks_of, metadata_of
 

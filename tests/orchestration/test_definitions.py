@@ -12,11 +12,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from assets import audit
-from assets.drains import PROJECTIONS
+from memory_pipelines.assets import audit
+from memory_pipelines.assets.drains import PROJECTIONS
 from memory_pipelines.definitions import defs
 from memory_pipelines.domain.models import Finding
-from resources.configuration import AuditConfig, DeadLettersConfig, DrainConfig, HistoryConfig, RepairConfig
+from memory_pipelines.resources.configuration import AuditConfig, DeadLettersConfig, DrainConfig, HistoryConfig, RepairConfig
 
 ROOT = Path(__file__).parents[2]
 ASSETS = {"memories", "entities", "embeddings", "knowledge_graph", "consistency_audit"}

@@ -23,8 +23,8 @@ from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
 
 from memory_pipelines import MemoryClient, Settings
+from memory_pipelines.resources.code_server_launcher import CodeServerRunLauncher
 from memory_pipelines.wiring import database_url
-from resources.code_server_launcher import CodeServerRunLauncher
 from tests import compose, engines
 
 DATABASE = "dagster_deploy"

@@ -18,9 +18,9 @@ from dagster._core.run_coordinator import DefaultRunCoordinator
 from memory_pipelines import MemoryClient
 from memory_pipelines.dagster_home import prepare_home
 from memory_pipelines.definitions import defs
-from resources.configuration import DrainConfig
-from resources.launcher import WarmRunLauncher
-from resources.warm import MODULE, WORKER_TAG
+from memory_pipelines.resources.configuration import DrainConfig
+from memory_pipelines.resources.launcher import WarmRunLauncher
+from memory_pipelines.resources.warm import MODULE, WORKER_TAG
 from tests import engines
 
 ROOT = str(Path(__file__).parents[2])
@@ -107,13 +107,13 @@ def test_runs_of_others_are_left_alone(history: dg.DagsterInstance) -> None:
 
 
 def test_changed_sources_are_noticed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from resources import warm
+    from memory_pipelines.resources import warm
 
     source = tmp_path / "changed.py"
     source.write_text("")
     before = warm.newest_source()
-    module = type(os)("assets.changed")
+    module = type(os)("memory_pipelines.assets.changed")
     module.__file__ = str(source)
-    monkeypatch.setitem(__import__("sys").modules, "assets.changed", module)
+    monkeypatch.setitem(__import__("sys").modules, "memory_pipelines.assets.changed", module)
     os.utime(source, (before + 100, before + 100))
     assert warm.newest_source() > before

@@ -9,7 +9,7 @@ import pytest
 
 from memory_pipelines import MemoryClient
 from memory_pipelines.definitions import defs
-from resources.platform import PlatformResource
+from memory_pipelines.resources.platform import PlatformResource
 from tests.orchestration.conftest import checks_of, metadata_of
 from tests.supabase_server import Supabase
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from assets import queue, repair
 from memory_pipelines import wiring
+from memory_pipelines.assets import queue, repair
 from memory_pipelines.domain.errors import Unavailable
-from memory_pipelines.services import sync
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.services.sync import Wanted
+from memory_pipelines.services.sync import sync
+from memory_pipelines.services.sync.sync import Wanted
 from tests.e2e import command
 
 IDLE = Wanted(0, None, False)
@@ -116,7 +116,7 @@ def test_without_redis_the_ledger_is_polled(monkeypatch: pytest.MonkeyPatch) -> 
 
 ENDING = """
 from concurrent.futures import ThreadPoolExecutor
-from assets import queue
+from memory_pipelines.assets import queue
 from memory_pipelines import wiring
 from memory_pipelines.config import load
 platform = wiring.open_platform(load())

@@ -8,11 +8,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from assets import failures
 from memory_pipelines import MemoryClient, Settings
+from memory_pipelines.assets import failures
 from memory_pipelines.definitions import defs
-from memory_pipelines.services import drains
 from memory_pipelines.services.platform import Platform
+from memory_pipelines.services.sync import drains
 from tests import engines
 from tests.orchestration.conftest import QUIET, Jobs, checks_of, metadata_of
 

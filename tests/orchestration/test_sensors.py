@@ -9,14 +9,14 @@ from collections.abc import Iterator
 import dagster as dg
 import pytest
 
-from assets import automation
-from assets.runs import run_wanted
 from memory_pipelines import MemoryClient, Settings
+from memory_pipelines.assets import automation
+from memory_pipelines.assets.runs import run_wanted
 from memory_pipelines.definitions import defs
 from memory_pipelines.domain.errors import Unavailable
-from memory_pipelines.services import drains
+from memory_pipelines.resources.platform import PlatformResource
 from memory_pipelines.services.platform import Platform
-from resources.platform import PlatformResource
+from memory_pipelines.services.sync import drains
 from tests import engines
 
 QUEUES = {"entities_queue": "entities", "embeddings_queue": "embeddings", "graph_queue": "knowledge_graph"}
@@ -184,7 +184,7 @@ def test_the_sensors_decisions_carried_out_here(client: MemoryClient, resource: 
     for start in range(0, 1000, 100):
         client.save_many([{"text": f"On day {start + number} Ada walked from London to Oxford with Tomas."} for number in range(100)])
     told: list[str] = []
-    runs = run_wanted(instance=instance, on_run=lambda run: told.append(run.job))
+    runs = run_wanted(defs, instance=instance, on_run=lambda run: told.append(run.job))
     assert told == [run.job for run in runs]
     assert all(run.success for run in runs)
     assert 3 <= len(runs) <= 6
@@ -192,7 +192,7 @@ def test_the_sensors_decisions_carried_out_here(client: MemoryClient, resource: 
     assert client.status().owed == {"entities": 0, "embeddings": 0, "graph": 0}
     assert client.audit().clean
     assert instance.get_runs_count() == len(runs)
-    assert run_wanted(instance=instance) == []
+    assert run_wanted(defs, instance=instance) == []
 
 
 def test_a_projection_that_fails_stops_neither_the_others_nor_itself(
@@ -204,7 +204,7 @@ def test_a_projection_that_fails_stops_neither_the_others_nor_itself(
     environment.setenv("OPENAI_API_KEY", "none")
     environment.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9")
     client.save("Ada met Charles.")
-    runs = {run.job: run for run in run_wanted(instance=instance)}
+    runs = {run.job: run for run in run_wanted(defs, instance=instance)}
     assert not runs["sync_embeddings"].success
     assert runs["sync_graph"].success
     assert runs["sync_graph"].done >= 1

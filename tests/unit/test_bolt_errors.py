@@ -122,7 +122,7 @@ class LaidOut(BoltTransport):
 
 def test_a_memgraph_is_asked_only_for_what_it_lacks() -> None:
     graph = LaidOut()
-    for statement in statements("schema_memgraph").values():
+    for statement in statements("schema/memgraph").values():
         graph.schema(statement)
     assert graph.ran == ["CREATE INDEX ON :Entity(bucket)"]
 

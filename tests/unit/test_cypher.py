@@ -12,8 +12,9 @@ from memory_pipelines.stores.graph import memgraph
 from memory_pipelines.stores.graph.examine import INDEXED, UNIQUE
 from memory_pipelines.stores.graph.statements import statements
 
-SUBJECTS = sorted(path.name.removesuffix(".cypher") for path in (files("memory_pipelines.stores.graph") / "cypher").iterdir())
-SCHEMAS = [name for name in SUBJECTS if name.startswith("schema_")]
+CYPHER = files("memory_pipelines.stores.graph") / "cypher"
+SCHEMAS = sorted(f"schema/{path.name.removesuffix('.cypher')}" for path in (CYPHER / "schema").iterdir())
+SUBJECTS = sorted(path.name.removesuffix(".cypher") for path in CYPHER.iterdir() if path.is_file()) + SCHEMAS
 # What one of the engines lacks, answers differently, or answers slowly: `docs/decisions.md` says which.
 BARRED = {
     "an IN over a parameter, which Memgraph looks up without its index": r"\bIN\s+\$",
@@ -68,7 +69,7 @@ def test_each_thing_barred_would_be_found(name: str, example: str) -> None:
 
 def test_only_the_schema_of_neo4j_says_if_not_exists() -> None:
     saying = {name for name in SCHEMAS if any("IF NOT EXISTS" in text for text in statements(name).values())}
-    assert saying == {"schema_neo4j"}
+    assert saying == {"schema/neo4j"}
 
 
 @pytest.mark.parametrize("subject", SCHEMAS)
@@ -78,12 +79,12 @@ def test_every_schema_indexes_what_is_looked_up(subject: str) -> None:
     for text in statements(subject).values():
         label = re.search(r":(\w+)", text)
         attribute = re.search(r"\w\.(\w+)|\((\w+)\)$", text)
-        if label and attribute and (subject != "schema_memgraph" or "INDEX" in text):
+        if label and attribute and (subject != "schema/memgraph" or "INDEX" in text):
             indexed.add((label[1], attribute[1] or attribute[2]))
     assert indexed == {("Memory", "id"), ("Entity", "id"), ("Marker", "id"), ("Memory", "bucket"), ("Entity", "bucket")}
 
 
-@pytest.mark.parametrize("statement", statements("schema_memgraph").values())
+@pytest.mark.parametrize("statement", statements("schema/memgraph").values())
 def test_what_a_memgraph_has_already_is_not_asked_for_while_others_write(statement: str) -> None:
     """It makes indexes and constraints only while nobody writes."""
     assert memgraph.there(statement, Layout(INDEXED, UNIQUE))
@@ -91,7 +92,7 @@ def test_what_a_memgraph_has_already_is_not_asked_for_while_others_write(stateme
     assert [memgraph.there(statement, found) for found in lacking].count(False) == 1
 
 
-@pytest.mark.parametrize("subject", ["schema_neo4j", "schema_memgraph"])
+@pytest.mark.parametrize("subject", ["schema/neo4j", "schema/memgraph"])
 def test_every_identity_is_unique(subject: str) -> None:
     unique = {found for text in statements(subject).values() if "IS UNIQUE" in text for found in re.findall(r"\(\w:(\w+)\)", text)}
     assert unique == {"Memory", "Entity", "Marker"}

@@ -84,7 +84,7 @@ def test_what_could_not_be_looked_at_is_an_error() -> None:
 
 @pytest.mark.parametrize("dialect", ["neo4j", "memgraph", "falkordb"])
 def test_what_is_looked_for_is_what_the_schema_makes(dialect: str) -> None:
-    text = "\n".join(statements(f"schema_{dialect}").values())
+    text = "\n".join(statements(f"schema/{dialect}").values())
     made = set(re.findall(r"INDEX [^\n]*\(\w:(\w+)\) ON \(\w\.(\w+)\)|INDEX ON :(\w+)\((\w+)\)", text))
     indexes = {tuple(filter(None, found)) for found in made}
     unique = set(re.findall(r"\(\w:(\w+)\) (?:REQUIRE|ASSERT) \w\.(\w+) IS UNIQUE", text))

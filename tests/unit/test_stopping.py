@@ -9,7 +9,7 @@ from types import FrameType
 
 import pytest
 
-from memory_pipelines.services.stopping import listening, never
+from memory_pipelines.services.sync.stopping import listening, never
 
 
 class Told(BaseException):

@@ -15,7 +15,9 @@ import pytest
 
 from memory_pipelines.domain.errors import Conflict, Gone, InvalidInput, NotFound
 from memory_pipelines.domain.models import ForgetResult, HistoryEntry, ImportResult, LineError, Memory, MemoryInput, MemoryPage, SaveResult
-from memory_pipelines.services import transfer, transfer_importer, transfer_repeats
+from memory_pipelines.services.transfer import importer as transfer_importer
+from memory_pipelines.services.transfer import repeats as transfer_repeats
+from memory_pipelines.services.transfer import transfer
 
 
 @dataclass
@@ -182,7 +184,7 @@ def test_bytes_that_are_not_utf8(record: Record, tmp_path: Path) -> None:
 
 
 def test_a_line_that_never_ends(record: Record, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memory_pipelines.services.transfer_reading.LONGEST_LINE", 50)
+    monkeypatch.setattr("memory_pipelines.services.transfer.reading.LONGEST_LINE", 50)
     path = lines(tmp_path, {"text": "one"}, {"text": "x" * 300}, {"text": "three"})
     result = transfer.import_file(record, path, on_error="skip")
     assert (result.imported, [(error.line, error.code) for error in result.errors]) == (2, [(2, "line_too_long")])

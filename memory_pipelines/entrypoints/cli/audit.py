@@ -1,6 +1,6 @@
 """`audit`: do the stores hold what the record says?
 
-To word a new kind of finding, add it to `WORDS`. Must stay out: comparing (`services/audit.py`).
+To word a new kind of finding, add it to `WORDS`. Must stay out: comparing (`services/audit/audit.py`).
 """
 
 from __future__ import annotations

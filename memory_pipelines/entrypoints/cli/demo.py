@@ -1,7 +1,7 @@
 """`demo`: the main job as a newcomer sees it, on engines that start themselves.
 
 To add a step, add a function and a line in `_tell`. Must stay out: use cases; every step is one a user could take.
-Dagster is reached only through `assets.runs`, loaded when it is needed.
+Dagster is reached only through `memory_pipelines.assets.runs`, loaded when it is needed.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ def _import(platform: Platform) -> dict[str, Any]:
     from importlib.resources import as_file
 
     from memory_pipelines.samples import ASSISTANT
-    from memory_pipelines.services.transfer import import_file
+    from memory_pipelines.services.transfer.transfer import import_file
 
     with as_file(ASSISTANT) as path:
         result = import_file(platform, path)
@@ -137,7 +137,8 @@ def _runs(platform: Platform) -> list[dict[str, Any]]:
         if bar:
             bar.add_task("Loading Dagster and draining", total=None)
         with _quiet(log):
-            runs = importlib.import_module("assets.runs").run_wanted()
+            definitions = importlib.import_module("memory_pipelines.definitions").defs
+            runs = importlib.import_module("memory_pipelines.assets.runs").run_wanted(definitions)
     rows = [
         {"job": run.job, "run_id": run.run_id, "success": run.success, "seconds": round(run.seconds, 2), "done": run.done} for run in runs
     ]

@@ -1,6 +1,6 @@
 """`policy`: what becomes of edits that somebody makes in the graph.
 
-To add a command, add it to `commands`. Must stay out: rules about policies (`services/policies.py`).
+To add a command, add it to `commands`. Must stay out: rules about policies (`services/repair/policies.py`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`repair`: a plan first, then the plan applied.
 
-To word a new outcome, add it to `WORDS`. Must stay out: making and applying plans (`services/repair_planning.py`, `services/repair.py`).
+To word a new outcome, add it to `WORDS`. Must stay out: making and applying plans (`services/repair`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """`status`, `sync` and `rebuild`: what is owed to the projections, and working it off in this process.
 
-To add a command, see the docstring of this package. Must stay out: draining (`services/sync.py`).
+To add a command, see the docstring of this package. Must stay out: draining (`services/sync/sync.py`).
 """
 
 from __future__ import annotations
@@ -92,8 +92,8 @@ def sync(
 ) -> None:
     """Work off what is owed, in this process, until nothing is. On SIGTERM it finishes the batch at hand and exits within 10 s."""
     from memory_pipelines.client import MemoryClient
-    from memory_pipelines.services import stopping
-    from memory_pipelines.services import sync as service
+    from memory_pipelines.services.sync import stopping
+    from memory_pipelines.services.sync import sync as service
 
     chosen = [projection.value for projection in projections or []] or list(PROJECTIONS)
     results: list[DrainResult] = []

@@ -1,6 +1,6 @@
 """`import` and `export`: files of memories.
 
-To add a command, see the docstring of this package. Must stay out: formats and batches (`services/transfer*.py`).
+To add a command, see the docstring of this package. Must stay out: formats and batches (`services/transfer`).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def import_(
 
     Other fields go to metadata. A line with a key and [bold]"forget": true[/bold] forgets.
     """
-    from memory_pipelines.services import transfer
+    from memory_pipelines.services.transfer import transfer
 
     mapping = options.pairs(map_, "--map")
     settled = 0
@@ -132,7 +132,7 @@ def export(
     json: options.Json = False,
 ) -> None:
     """Export live memories to a file that import reads back. The file appears when it is complete."""
-    from memory_pipelines.services import transfer
+    from memory_pipelines.services.transfer import transfer
 
     if json and file == "-":
         raise typer.BadParameter("standard output cannot hold both the memories and the JSON document", param_hint="--json")

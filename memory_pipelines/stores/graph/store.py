@@ -42,7 +42,7 @@ class CypherGraph:
         if self._prepared and not again:
             return
         forbidden = None
-        for statement in statements(f"schema_{self._transport.dialect}").values():
+        for statement in statements(f"schema/{self._transport.dialect}").values():
             try:
                 self._transport.schema(statement)
             except Refused as error:

@@ -1,6 +1,6 @@
 """Breakers of one process: for `memory://`, for what is local on purpose, and for the time that Redis is away.
 
-Must stay out: when a breaker opens (`services/breakers.py`).
+Must stay out: when a breaker opens (`services/breakers/breakers.py`).
 """
 
 from __future__ import annotations

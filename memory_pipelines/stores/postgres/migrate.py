@@ -1,6 +1,6 @@
 """Brings a database to this release's schema: forward-only migrations, then the functions as they now read.
 
-`sql/migrations/NNNN_subject.sql` changes tables and is never edited once released. `sql/functions/*.sql` is the readable
+`sql/migrations/NNNN_subject.sql` changes tables and is never edited once released. `sql/functions/**/*.sql` is the readable
 present: every function is `create or replace`, carries its version in its name (`…_v1`), and is applied again whenever
 any of the files has changed. To change a function's meaning, add `_v2` and leave `_v1` to older code.
 `sql/end_user_reads` is only applied where it was asked for, and from then on whenever the functions are, which close everything.
@@ -10,6 +10,7 @@ Locks are the transaction's own, and nothing is kept in the session: a pooled ad
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -111,6 +112,7 @@ def _apply(connection: psycopg.Connection, newest: Release, end_user_reads: bool
             f"The database has schema {present.version}, this release knows {goal.version}: install the release that made it.",
         )
     connection.execute("set local search_path = public, extensions")  # hosted projects have pgvector in the latter
+    connection.execute("set local check_function_bodies = off")  # a function may call one whose file comes later
     applied = []
     for name, text in newest.migrations:
         if int(name.split("_")[0]) > present.version:
@@ -143,10 +145,16 @@ def _digest(*texts: str) -> str:
 
 
 def sources(folder: str) -> list[tuple[str, str]]:
-    """The SQL files of one folder, in order: name and text."""
-    root: Traversable = files("memory_pipelines.stores.postgres") / "sql" / folder
-    found = [(entry.name.removesuffix(".sql"), entry.read_text("utf-8")) for entry in root.iterdir() if entry.name.endswith(".sql")]
-    return sorted(found)
+    """The SQL files of one folder and of the folders in it, in order: name, such as `audit/rounds`, and text."""
+    return sorted(_sources(files("memory_pipelines.stores.postgres") / "sql" / folder, ""))
+
+
+def _sources(folder: Traversable, path: str) -> Iterator[tuple[str, str]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _sources(entry, f"{path}{entry.name}/")
+        elif entry.name.endswith(".sql"):
+            yield path + entry.name.removesuffix(".sql"), entry.read_text("utf-8")
 
 
 def state(connection: psycopg.Connection) -> State:

@@ -2,7 +2,7 @@
 
 A breaker is a hash (`failures`, and while open `opened_at` and `reason`) and beside it a key that lives for as long as nobody may
 probe. Whoever makes that key anew makes the probe: so there is one a period, whatever processes there are, and one that was killed
-holds up nobody. No clock of ours counts but for what is shown. Must stay out: when a breaker opens (`services/breakers.py`).
+holds up nobody. No clock of ours counts but for what is shown. Must stay out: when a breaker opens (`services/breakers/breakers.py`).
 """
 
 from __future__ import annotations

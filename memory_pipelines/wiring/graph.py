@@ -1,0 +1,51 @@
+"""The graph: over which transport it is reached.
+
+To add a transport, add its schemes to `graph_transport`. Must stay out: use cases.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from memory_pipelines.config import Settings
+from memory_pipelines.domain.errors import ConfigurationError
+from memory_pipelines.ports import GraphStore, GraphTransport
+from memory_pipelines.wiring.addresses import in_memory, started
+
+
+def open_graph(settings: Settings) -> GraphStore:
+    """The graph, over the transport that its address asks for; an embedded one is started."""
+    if settings.graph_url is None:
+        url = started(settings, "graph").graph_url
+    elif in_memory(settings.graph_url):
+        from memory_pipelines.stores.memory.graph import MemoryGraph
+
+        return MemoryGraph(f"{settings.graph_url.get_secret_value()}/{settings.graph_name}")
+    else:
+        url = settings.graph_url.get_secret_value()
+    from memory_pipelines.stores.graph.store import CypherGraph
+
+    return CypherGraph(graph_transport(settings, url))
+
+
+def graph_transport(settings: Settings, url: str) -> GraphTransport:
+    """The transport that an address asks for.
+
+    Raises:
+        ConfigurationError: `config_invalid`.
+    """
+    scheme = urlsplit(url).scheme
+    password = settings.graph_password.get_secret_value() if settings.graph_password else None
+    if scheme in {"falkor", "falkors", "unix", ""}:
+        from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
+
+        return FalkorTransport(url, settings.graph_name, user=settings.graph_user, password=password)
+    if scheme in {"bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc"}:
+        from memory_pipelines.stores.graph.bolt_transport import BoltTransport
+
+        return BoltTransport(
+            url, database=settings.graph_database, user=settings.graph_user, password=password, certificates=settings.graph_certificates
+        )
+    raise ConfigurationError(
+        "config_invalid", f"MEMORY_GRAPH_URL has the unknown scheme {scheme!r}: see the table of variables in the README."
+    )
