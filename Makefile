@@ -10,7 +10,10 @@ MAKEFLAGS += --no-print-directory
 PYTHON ?=
 ARGS ?=
 
-venv := .venv
+# Python makes no environment below a path with a colon, and Dagster's migrations fail below one with a per cent sign: there .venv is a
+# link to one in the user's cache.
+aside := $(shell case "$$(pwd)" in (*[:%]*) echo "$$HOME/.cache/memory-pipelines/venv-$$(pwd | cksum | cut -d ' ' -f 1)" ;; esac)
+venv := $(or $(aside),.venv)
 bin := $(venv)/bin
 uv := $(bin)/uv
 made := $(venv)/.made-with-$(or $(subst /,_,$(PYTHON)),any)
@@ -69,7 +72,7 @@ setup: $(ready) ## Only set up .venv
 
 clean: ## Stop the engines; remove .venv, caches and dist. The memories in .memory stay
 	@if [ -x $(bin)/memory-pipelines ]; then $(bin)/memory-pipelines down || true; fi
-	@rm -rf $(venv) dist build .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf $(venv) .venv dist build .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -not -path './.memory/*' -exec rm -rf {} +
 	@if [ -d .memory ]; then echo "Left alone: .memory, which holds your data. To drop it too: rm -rf .memory"; fi
 
@@ -87,7 +90,8 @@ $(made):
 		echo "Install one of them, or name it: PYTHON=/path/to/python3.12 make $(or $(firstword $(MAKECMDGOALS)),demo)" >&2; \
 		exit 1; \
 	fi; \
-	rm -rf $(venv); \
+	rm -rf $(venv) .venv; \
+	$(if $(aside),mkdir -p $(dir $(venv)); ln -s $(venv) .venv;) \
 	echo "Making $(venv) with $$("$$found" --version)."; \
 	"$$found" -m venv $(venv) || { \
 		echo "That Python cannot make a virtual environment. On Debian and Ubuntu, install the package python3-venv." >&2; \

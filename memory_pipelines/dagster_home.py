@@ -8,17 +8,24 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
+from memory_pipelines.embedded import sockets
+
 NAME = "dagster.yaml"
 SHIPPED = ".dagster.yaml.shipped"
+_UNSAFE = frozenset("?#%")  # Dagster puts the path into addresses of SQLite files as it stands
 
 
 def prepare_home(home: Path) -> Path:
-    """Lay out `<home>/dagster` with our settings and return it, to be used as `DAGSTER_HOME`.
+    """Lay out `<home>/dagster` with our settings and return it, to be used as `DAGSTER_HOME`; where Dagster could not use its path, a
+    link to it with a plain one.
 
     A `dagster.yaml` that somebody edited is left alone; one that is still as we wrote it follows the installed version.
 
     Args:
         home: the folder of the embedded data, `settings.home_path`.
+
+    Raises:
+        ConfigurationError: `engine_folder`: somebody else has made the folder of that link.
     """
     folder = home.expanduser().absolute() / "dagster"
     folder.mkdir(parents=True, exist_ok=True)
@@ -27,7 +34,20 @@ def prepare_home(home: Path) -> Path:
     if present is None or present == known:
         _write(folder / SHIPPED, shipped)
         _write(folder / NAME, shipped)
-    return folder
+    return _linked(folder) if _UNSAFE & set(str(folder)) else folder
+
+
+def _linked(folder: Path) -> Path:
+    """A link to the folder, in the one of its home's that has a plain path."""
+    aside = sockets.short(folder.parent.resolve())
+    sockets.private_folder(aside)
+    link = aside / "dagster"
+    if not link.is_symlink() or link.readlink() != folder:
+        partial = aside / f"dagster.{os.getpid()}"
+        partial.unlink(missing_ok=True)
+        partial.symlink_to(folder)
+        partial.replace(link)
+    return link
 
 
 def _read(path: Path) -> str | None:

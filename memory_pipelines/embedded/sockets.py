@@ -24,16 +24,20 @@ _OTHERS = 0o066
 
 
 def base(home: Path) -> Path:
-    """The folder that holds each engine's folder with its socket: `home`, or a short one where home's path is too long.
+    """The folder that holds each engine's folder with its socket: `home`, or a short one where home's path is too long."""
+    if len(os.fsencode(home)) + len(_LONGEST) <= PATH_LIMIT and not _UNSAFE & set(str(home)):
+        return home
+    return short(home)
 
-    It depends on nothing but the home and the user, because every process must come to the same answer. That is why the
-    short one is below /tmp itself: TMPDIR and XDG_RUNTIME_DIR differ between a terminal, cron and a service, and the
+
+def short(home: Path) -> Path:
+    """A folder with a short and plain path that stands for `home`.
+
+    It depends on nothing but the home and the user, because every process must come to the same answer. That is why it
+    is below /tmp itself: TMPDIR and XDG_RUNTIME_DIR differ between a terminal, cron and a service, and the
     latter vanishes at logout while the servers live on.
     """
-    path = os.fsencode(home)
-    if len(path) + len(_LONGEST) <= PATH_LIMIT and not _UNSAFE & set(str(home)):
-        return home
-    return Path("/tmp") / f"memory-pipelines-{caller()}-{hashlib.sha256(path).hexdigest()[:16]}"
+    return Path("/tmp") / f"memory-pipelines-{caller()}-{hashlib.sha256(os.fsencode(home)).hexdigest()[:16]}"
 
 
 def caller() -> int:
@@ -69,13 +73,13 @@ def refuse_foreign(home: Path) -> None:
     Raises:
         ConfigurationError: `engine_folder`.
     """
-    short = base(home)
-    if short == home:
+    aside = base(home)
+    if aside == home:
         return
     with suppress(FileNotFoundError):
-        found = short.lstat()
+        found = aside.lstat()
         if not stat.S_ISDIR(found.st_mode) or found.st_uid != caller() or found.st_mode & _OTHERS:
-            raise _not_ours(short, caller())
+            raise _not_ours(aside, caller())
 
 
 def knock(path: Path, message: bytes = b"", seconds: float = 1.0) -> bytes | None:

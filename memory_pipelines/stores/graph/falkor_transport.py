@@ -27,7 +27,8 @@ class FalkorTransport:
     """`ports.GraphTransport` on FalkorDB 4.x.
 
     Args:
-        url: `falkor://host:port`, `falkors://…` (TLS), or `unix:///path`; user and password may stand in it.
+        url: `falkor://host:port`, `falkors://…` (TLS), `unix:///path` (percent-encoded), or a socket's bare path; user and password may
+            stand in it.
         graph: name of the graph in the server.
         user, password: override those of the URL.
         timeout: seconds for one statement.
@@ -42,16 +43,17 @@ class FalkorTransport:
             "password": password or (unquote(parts.password) if parts.password else None),
             "socket_timeout": timeout, "socket_connect_timeout": 5.0,
         }  # fmt: skip
-        if parts.scheme in {"unix", ""}:
+        path = unquote(parts.path) if parts.scheme == "unix" else url if not parts.scheme else None  # a bare path is not quoted
+        if path is not None:
             # The client asks the server for its topology before its pool exists, so the pool is made here.
             pool = redis.ConnectionPool(
-                connection_class=redis.UnixDomainSocketConnection, path=parts.path, decode_responses=True, protocol=2,
+                connection_class=redis.UnixDomainSocketConnection, path=path, decode_responses=True, protocol=2,
                 **{name: value for name, value in options.items() if value is not None},
             )  # fmt: skip
             options = {"connection_pool": pool}
         else:
             options |= {"host": parts.hostname or "localhost", "port": parts.port or 6379, "ssl": parts.scheme == "falkors"}
-        self._where = parts.path if parts.scheme in {"unix", ""} else f"{parts.hostname}:{parts.port or 6379}"
+        self._where = path if path is not None else f"{parts.hostname}:{parts.port or 6379}"
         self._options, self._name = options, graph
         self._client: FalkorDB | None = None
 
