@@ -52,10 +52,6 @@ def neo4j() -> Iterator[dict[str, Any]]:
 def named_graph(request: pytest.FixtureRequest) -> dict[str, Any]:
     """Settings that name the graph: none for the embedded one, which is meant where a test says nothing. See `engines.ON_EVERY_GRAPH`."""
     engine = getattr(request, "param", "falkordb")
-    if engine == "memory":
-        from tests import engines
-
-        return {"graph_url": engines.IN_MEMORY}
     return {} if engine == "falkordb" else request.getfixturevalue(engine)
 
 

@@ -30,14 +30,9 @@ from memory_pipelines.config import Settings
 from memory_pipelines.ports import GraphTransport
 from memory_pipelines.stores.graph.bolt_transport import BoltTransport
 from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
-from memory_pipelines.stores.memory.graph import held
-from memory_pipelines.stores.memory.nodes import Nodes
 from memory_pipelines.wiring import database_url
 
 T = TypeVar("T")
-
-# The graph of this process, for the suite of the port.
-IN_MEMORY = "memory://tests"
 
 # Runs a test, or with `pytestmark` a module, once on each graph engine there is.
 ON_EVERY_GRAPH = pytest.mark.parametrize("named_graph", ["falkordb", "neo4j"], indirect=True)
@@ -79,16 +74,6 @@ def redis_server(settings: Settings) -> redis.Redis:
 def falkor_server(settings: Settings) -> FalkorTransport:
     """A way of a test's own to the embedded graph and the server that holds it."""
     return FalkorTransport(embedded.addresses(settings.home_path).graph_url, settings.graph_name)
-
-
-def in_memory(settings: Settings) -> bool:
-    """Whether the graph is that of this process."""
-    return settings.graph_url is not None and settings.graph_url.get_secret_value() == IN_MEMORY
-
-
-def held_in_memory(settings: Settings) -> Nodes:
-    """What the graph of this process holds."""
-    return held(f"{IN_MEMORY}/{settings.graph_name}")
 
 
 def graph_server(settings: Settings) -> GraphTransport:
@@ -150,9 +135,6 @@ def empty(settings: Settings) -> None:
 
 def empty_graph(settings: Settings) -> None:
     """Leave nothing in the graph that the settings name, its marker included."""
-    if in_memory(settings):
-        held_in_memory(settings).empty()
-        return
     with closing(graph_server(settings)) as graph:
         graph.run("MATCH (n) DETACH DELETE n", write=True)
 

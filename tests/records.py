@@ -8,15 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from uuid_utils import uuid7
 
 from memory_pipelines import Settings, wiring
 from memory_pipelines.ports import RecordStore
-from memory_pipelines.stores.memory import tables
-from memory_pipelines.stores.memory.record import MemoryFunctions
 from memory_pipelines.stores.postgres.migrate import migrate
 from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
 from memory_pipelines.stores.postgres.rpc_transport import RpcTransport
@@ -33,19 +29,6 @@ class Place:
     record: RecordStore
     wipe: Callable[[], None]
     settings: Settings
-
-
-@contextmanager
-def memory(request: pytest.FixtureRequest) -> Iterator[Place]:
-    """The record of this process, beside a stream and a graph of the same kind: nothing has to run."""
-    del request
-    name = f"memory://{uuid7()}"
-    settings = engines.settings_for(Path("unused"), database_url=name, redis_url=name, graph_url=name)
-    transport = MemoryFunctions(name)
-    try:
-        yield Place(PostgresRecord(transport), transport.empty, settings)
-    finally:
-        tables.forget(name)
 
 
 @contextmanager
@@ -70,13 +53,9 @@ def rest(request: pytest.FixtureRequest) -> Iterator[Place]:
 
 
 TRANSPORTS: dict[str, Callable[[pytest.FixtureRequest], AbstractContextManager[Place]]] = {
-    "memory": memory,
     "psycopg": psycopg,
     "rest": rest,
 }
-
-# For what only a server can do: die, cut a connection, raise what nobody asked for.
-ON_SERVERS = pytest.mark.parametrize("transport", ["psycopg", "rest"], indirect=True)
 
 
 def _wipe(settings: Settings) -> None:

@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
-import pytest
 import redis
 from redis.cluster import RedisCluster
 
 from memory_pipelines import embedded
 from memory_pipelines.ports import EventStream
-from memory_pipelines.stores.memory.stream import MemoryStream, held
 from memory_pipelines.stores.redis import keys
 from memory_pipelines.stores.redis.streams import RedisStream
 from tests import redis_servers
@@ -150,52 +148,12 @@ def by_cluster(home: Path) -> Iterator[Place]:
             admin.close()
 
 
-class BehindMemory:
-    """`Behind` of a stream in this process."""
-
-    def __init__(self, name: str) -> None:
-        self._held = held(name)
-
-    def empty(self) -> None:
-        self._held.empty()
-
-    def forget_group(self, group: str) -> None:
-        with self._held.changed:
-            del self._held.groups[group]
-
-    def add(self, fields: Mapping[str | bytes, str | bytes]) -> None:
-        decoded = {_text(name): _text(value) for name, value in fields.items()}
-        with self._held.changed:
-            self._held.add(decoded)
-
-    def kept(self) -> list[str]:
-        return [json.loads(fields["refs"])[0][1] for fields in self._held.entries.values()]
-
-    def blocked(self) -> int:
-        return self._held.waiting
-
-    def full(self) -> AbstractContextManager[None]:
-        pytest.skip("here nothing refuses an event")
-
-
-def _text(value: str | bytes) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else value
-
-
-@contextmanager
-def in_memory(home: Path) -> Iterator[Place]:
-    """The stream of this process."""
-    del home
-    yield Place("memory", lambda: MemoryStream(PREFIX), BehindMemory(PREFIX))
-
-
 def limited() -> list[str]:
     """Options of a server that knows a user for the stream of these tests alone."""
     return redis_servers.account(USER, keys.stream(PREFIX))
 
 
 TRANSPORTS: dict[str, Callable[[Path], AbstractContextManager[Place]]] = {
-    "memory": in_memory,
     "socket": by_socket,
     "network": by_network,
     "tls": by_tls,

@@ -48,6 +48,6 @@ class Repairing(Door):
 
         Raises:
             NotFound: `namespace_unknown`
-            InvalidInput: `policy_unknown`; `policy_needs_postgres` for `adopt` on a record in memory.
+            InvalidInput: `policy_unknown`
         """
         policy_service.set_policy(self._platform, namespace, outside_edits)

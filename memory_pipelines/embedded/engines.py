@@ -119,10 +119,17 @@ def _exclusive(home: Path) -> Iterator[None]:
             yield
     except Timeout:
         raise Unavailable("engines_locked", "Another process has been starting or stopping the engines for two minutes.") from None
-    except PermissionError as error:
-        raise ConfigurationError(
-            "engine_folder", f"MEMORY_HOME is not ours to write: {error}. Run as its owner, or choose another one."
-        ) from error
+    except OSError as error:
+        raise unusable(home, error) from error
+
+
+def unusable(home: Path, error: OSError) -> ConfigurationError:
+    """What to say of a home in which nothing can be made: a file, another user's, on a full or read-only disk."""
+    place = str(error.filename or home)
+    why = "is no folder" if isinstance(error, (FileExistsError, NotADirectoryError)) else f"cannot be used: {error.strerror or error}"
+    return ConfigurationError(
+        "engine_folder", f"MEMORY_HOME is {home}, but {place} {why}. Make room for it there, or name another folder in MEMORY_HOME."
+    )
 
 
 def _runs_already(server: Server) -> bool:

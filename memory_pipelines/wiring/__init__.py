@@ -6,7 +6,7 @@ To add a transport, see the file of its engine. Must stay out: use cases.
 from memory_pipelines.wiring.addresses import embedded_engines, over_rest
 from memory_pipelines.wiring.diagnosis import diagnose, rest_checks
 from memory_pipelines.wiring.platform import OpenPlatform, open_platform
-from memory_pipelines.wiring.record import bring_schema, database_url, record_in_memory
+from memory_pipelines.wiring.record import bring_schema, database_url
 
 __all__ = [
     "OpenPlatform",
@@ -16,6 +16,5 @@ __all__ = [
     "embedded_engines",
     "open_platform",
     "over_rest",
-    "record_in_memory",
     "rest_checks",
 ]

@@ -6,7 +6,6 @@ To add an engine, add it to `embedded_engines`. Must stay out: opening anything 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -20,11 +19,6 @@ if TYPE_CHECKING:
 def over_rest(settings: Settings) -> bool:
     """Whether the record is reached through Supabase's REST API. A direct address, where there is one, is preferred."""
     return settings.database_url is None and bool(settings.supabase_url)
-
-
-def in_memory(url: SecretStr) -> bool:
-    """Whether an address means a store within this process."""
-    return urlsplit(url.get_secret_value()).scheme == "memory"
 
 
 def embedded_engines(settings: Settings) -> tuple[Engine, ...]:

@@ -5,16 +5,15 @@ To examine another engine, add it to `_examiners`. Must stay out: what is found 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
-from memory_pipelines.config import Settings
-from memory_pipelines.domain.diagnosis import Check, warning
+from memory_pipelines.config import Settings, misspelt, place
+from memory_pipelines.config.settings import known
+from memory_pipelines.domain.diagnosis import Check, ok, warning
 from memory_pipelines.ports import Examiner
 from memory_pipelines.wiring.addresses import embedded_engines, over_rest, plain
 from memory_pipelines.wiring.graph import graph_transport
-from memory_pipelines.wiring.record import record_in_memory
 
 if TYPE_CHECKING:
     from memory_pipelines.embedded import Engine
@@ -25,14 +24,15 @@ def diagnose(settings: Settings) -> list[Check]:
     from memory_pipelines.models import open_embedder
     from memory_pipelines.services import doctor
 
-    return doctor.diagnose(_examiners(settings), lambda: open_embedder(settings), [*rest_checks(settings), *_lasts(settings)])
+    settled = [*_settings(settings), *rest_checks(settings)]
+    return doctor.diagnose(_examiners(settings), lambda: open_embedder(settings), settled)
 
 
-def _lasts(settings: Settings) -> list[Check]:
-    """Whether the record outlives this process."""
-    fix = "Name a Postgres in MEMORY_DATABASE_URL, unless this is a test."
-    seen = "the record lives in this process, and ends with it"
-    return [warning("postgres.persistence", seen, fix)] if record_in_memory(settings) else []
+def _settings(settings: Settings) -> Iterator[Check]:
+    """Where the embedded engines live, and variables that are no settings."""
+    yield ok("settings.home", str(settings.home_path))
+    for name, near in misspelt(known(), env_file=place.env_file()).items():
+        yield warning("settings.variables", f"{name} is no setting", f"Is {near} meant?" if near else "Remove it.")
 
 
 def rest_checks(settings: Settings) -> list[Check]:
@@ -69,6 +69,6 @@ def _examiners(settings: Settings) -> dict[str, Examiner | None]:
         url = urls[name]
         if name == "postgres" and over_rest(settings):
             found[name] = RpcExaminer(settings.supabase_url or "", plain(settings.supabase_key) or "")
-        elif url is None or urlsplit(url).scheme != "memory":  # what is in this process has nothing to be looked at
+        else:
             found[name] = opener(url) if url else None
     return found

@@ -10,19 +10,12 @@ from urllib.parse import urlsplit
 from memory_pipelines.config import Settings
 from memory_pipelines.domain.errors import ConfigurationError
 from memory_pipelines.ports import GraphStore, GraphTransport
-from memory_pipelines.wiring.addresses import in_memory, started
+from memory_pipelines.wiring.addresses import started
 
 
 def open_graph(settings: Settings) -> GraphStore:
     """The graph, over the transport that its address asks for; an embedded one is started."""
-    if settings.graph_url is None:
-        url = started(settings, "graph").graph_url
-    elif in_memory(settings.graph_url):
-        from memory_pipelines.stores.memory.graph import MemoryGraph
-
-        return MemoryGraph(f"{settings.graph_url.get_secret_value()}/{settings.graph_name}")
-    else:
-        url = settings.graph_url.get_secret_value()
+    url = started(settings, "graph").graph_url if settings.graph_url is None else settings.graph_url.get_secret_value()
     from memory_pipelines.stores.graph.store import CypherGraph
 
     return CypherGraph(graph_transport(settings, url))
@@ -46,6 +39,4 @@ def graph_transport(settings: Settings, url: str) -> GraphTransport:
         return BoltTransport(
             url, database=settings.graph_database, user=settings.graph_user, password=password, certificates=settings.graph_certificates
         )
-    raise ConfigurationError(
-        "config_invalid", f"MEMORY_GRAPH_URL has the unknown scheme {scheme!r}: see the table of variables in the README."
-    )
+    raise ConfigurationError("config_invalid", "MEMORY_GRAPH_URL is of no form that the graph is reached by: see docs/operating.md.")

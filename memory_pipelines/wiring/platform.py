@@ -10,11 +10,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TypeVar
 
-from memory_pipelines.config import Settings
+from memory_pipelines.config import Settings, check
 from memory_pipelines.domain.errors import ConfigurationError
 from memory_pipelines.ports import BreakerStore, Embedder, EventStream, Extractor, GraphStore, RecordStore
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.wiring.addresses import in_memory
 from memory_pipelines.wiring.graph import open_graph
 from memory_pipelines.wiring.record import open_record
 from memory_pipelines.wiring.redis import open_breakers, open_local_breakers, open_stream
@@ -96,12 +95,13 @@ def open_platform(settings: Settings) -> Platform:
     Raises:
         ConfigurationError: `config_invalid` for settings that contradict each other.
     """
+    check(settings)
     if settings.database_url is None and bool(settings.supabase_url) != bool(settings.supabase_key):
         raise ConfigurationError(
             "config_invalid",
             "MEMORY_SUPABASE_URL and MEMORY_SUPABASE_KEY go together: set both, or neither, or MEMORY_DATABASE_URL alone.",
         )
-    if settings.redis_url is not None and not in_memory(settings.redis_url):  # now, for a save that has committed must not fail for it
+    if settings.redis_url is not None:  # now, for a save that has committed must not fail for it
         from memory_pipelines.stores.redis.address import parse
 
         parse(settings.redis_url.get_secret_value(), certificates=settings.redis_certificates)

@@ -9,26 +9,15 @@ from memory_pipelines.config import Settings
 from memory_pipelines.domain.errors import ConfigurationError
 from memory_pipelines.ports import BreakerStore, RecordStore
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.wiring.addresses import in_memory, over_rest, started
-
-
-def record_in_memory(settings: Settings) -> bool:
-    """Whether the record lives in this process, and ends with it."""
-    return settings.database_url is not None and in_memory(settings.database_url)
+from memory_pipelines.wiring.addresses import over_rest, started
 
 
 def database_url(settings: Settings) -> str:
     """The record's address; the embedded Postgres is started when there is none.
 
     Raises:
-        ConfigurationError: `database_url_missing` when the record is reached over REST, which cannot change a schema;
-            `record_in_memory` when there is no database at all.
+        ConfigurationError: `database_url_missing` when the record is reached over REST, which cannot change a schema.
     """
-    if record_in_memory(settings):
-        raise ConfigurationError(
-            "record_in_memory",
-            "This needs a database, and MEMORY_DATABASE_URL=memory:// keeps the record in this process: name a Postgres.",
-        )
     if settings.database_url is not None:
         return settings.database_url.get_secret_value()
     if over_rest(settings):
@@ -41,14 +30,14 @@ def database_url(settings: Settings) -> str:
 
 
 def bring_schema(platform: Platform) -> int | None:
-    """Bring the record to this release's schema where a direct connection allows it, and return the schema's number; over REST,
-    or of a record in memory, only look whether it answers, and return None.
+    """Bring the record to this release's schema where a direct connection allows it, and return the schema's number; over REST
+    only look whether it answers, and return None.
 
     Raises:
         ConfigurationError: `schema_outdated` over REST, when `memory-pipelines migrate` has not been run with a direct address.
         MemoryPipelinesError: what `stores.postgres.migrate` raises.
     """
-    if over_rest(platform.settings) or record_in_memory(platform.settings):
+    if over_rest(platform.settings):
         platform.record.health()
         return None
     from memory_pipelines.stores.postgres.migrate import migrate
@@ -61,10 +50,6 @@ def open_record(settings: Settings, breakers: BreakerStore) -> RecordStore:
     from memory_pipelines.services.breakers.record import GuardedTransport
     from memory_pipelines.stores.postgres.store import PostgresRecord
 
-    if settings.database_url is not None and in_memory(settings.database_url):
-        from memory_pipelines.stores.memory.record import MemoryFunctions
-
-        return PostgresRecord(MemoryFunctions(settings.database_url.get_secret_value()))
     if over_rest(settings):
         from memory_pipelines.stores.postgres.rpc_transport import RpcTransport
 

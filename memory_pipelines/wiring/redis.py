@@ -8,15 +8,11 @@ from __future__ import annotations
 from memory_pipelines.config import Settings
 from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.ports import BreakerStore, EventStream
-from memory_pipelines.wiring.addresses import in_memory, started
+from memory_pipelines.wiring.addresses import started
 
 
 def open_stream(settings: Settings) -> EventStream:
     """The event stream; an embedded Redis is started."""
-    if settings.redis_url is not None and in_memory(settings.redis_url):
-        from memory_pipelines.stores.memory.stream import MemoryStream
-
-        return MemoryStream(f"{settings.redis_url.get_secret_value()}/{settings.stream_name}")
     from memory_pipelines.stores.redis.streams import RedisStream
 
     url = started(settings, "redis").redis_url if settings.redis_url is None else settings.redis_url.get_secret_value()
@@ -25,17 +21,14 @@ def open_stream(settings: Settings) -> EventStream:
 
 def open_local_breakers() -> BreakerStore:
     """The state of breakers that are this process's alone."""
-    from memory_pipelines.stores.memory.breakers import LocalBreakers
+    from memory_pipelines.stores.local.breakers import LocalBreakers
 
     return LocalBreakers()
 
 
 def open_breakers(settings: Settings) -> BreakerStore:
     """The state of breakers that processes share; local where Redis cannot run here, for a breaker never stands in the way."""
-    from memory_pipelines.stores.memory.breakers import LocalBreakers
-
-    if settings.redis_url is not None and in_memory(settings.redis_url):
-        return LocalBreakers()
+    from memory_pipelines.stores.local.breakers import LocalBreakers
     from memory_pipelines.stores.redis.breakers import RedisBreakers
 
     if settings.redis_url is None:

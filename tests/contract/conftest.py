@@ -11,7 +11,7 @@ from memory_pipelines import Settings, wiring
 from memory_pipelines.ports import GraphStore, RecordStore
 from tests import engines, records
 from tests.graph_rows import entity, memory, relation, write
-from tests.vandals import CypherVandal, MemoryVandal, Vandal
+from tests.vandals import Vandal
 
 
 @pytest.fixture(params=list(records.TRANSPORTS))
@@ -47,11 +47,8 @@ def graph(settings: Settings) -> Iterator[GraphStore]:
 def vandal(settings: Settings, graph: GraphStore) -> Iterator[Vandal]:
     """Who changes the graph without asking its store."""
     del graph  # which is empty by then
-    if engines.in_memory(settings):
-        yield MemoryVandal(engines.held_in_memory(settings))
-        return
     with closing(engines.graph_server(settings)) as transport:
-        yield CypherVandal(transport)
+        yield Vandal(transport)
 
 
 @pytest.fixture

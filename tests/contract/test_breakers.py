@@ -18,7 +18,7 @@ from memory_pipelines.domain.errors import Refused, Unavailable
 from memory_pipelines.ports import Breaker, BreakerStore
 from memory_pipelines.services.breakers import breakers
 from memory_pipelines.services.projections.projection import MarkerMoved
-from memory_pipelines.stores.memory.breakers import LocalBreakers
+from memory_pipelines.stores.local.breakers import LocalBreakers
 from memory_pipelines.stores.redis import keys
 from memory_pipelines.stores.redis.breakers import RedisBreakers
 from tests import engines, redis_servers
@@ -30,7 +30,7 @@ Opener = Callable[[], BreakerStore]
 
 
 @contextmanager
-def in_memory(home: Path) -> Iterator[Opener]:
+def in_the_process(home: Path) -> Iterator[Opener]:
     del home
     one = LocalBreakers()
     yield lambda: one
@@ -51,7 +51,11 @@ def on_a_cluster(home: Path) -> Iterator[Opener]:
         yield lambda: RedisBreakers(f"redis+cluster://:{SECRET}@127.0.0.1:{nodes[0].port}", PREFIX)
 
 
-STORES: dict[str, Callable[[Path], AbstractContextManager[Opener]]] = {"memory": in_memory, "redis": on_redis, "cluster": on_a_cluster}
+STORES: dict[str, Callable[[Path], AbstractContextManager[Opener]]] = {
+    "process": in_the_process,
+    "redis": on_redis,
+    "cluster": on_a_cluster,
+}
 
 
 @pytest.fixture(params=STORES)

@@ -21,7 +21,7 @@ from memory_pipelines.domain.models import EntityMention, Lease, Links, MemoryIn
 from memory_pipelines.ports import RecordStore
 from memory_pipelines.services import leases
 from memory_pipelines.services.platform import Platform
-from tests import engines, records
+from tests import engines
 from tests.integration import faults
 
 
@@ -154,7 +154,6 @@ def test_a_merge_that_comes_late_is_refused(record: RecordStore) -> None:
     assert len(record.aliases("default", limit=10)) == 1
 
 
-@records.ON_SERVERS
 def test_a_store_under_way_and_a_takeover_are_one_after_the_other(record: RecordStore, settings: Settings) -> None:
     """Whoever has looked at the number keeps it from rising until it commits; renewing goes on meanwhile."""
     held = record.acquire_lease("x", "one", lease_seconds=0.000001)

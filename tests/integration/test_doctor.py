@@ -45,7 +45,7 @@ def sound(client: MemoryClient, settings: Settings) -> Settings:
 def test_sound_engines_are_said_to_be_sound(sound: Settings) -> None:
     found = diagnosed(sound)
     assert {check.state for check in found.values()} == {"ok"}
-    assert {name.split(".")[0] for name in found} == {"postgres", "redis", "graph", "clock", "embedder"}
+    assert {name.split(".")[0] for name in found} == {"settings", "postgres", "redis", "graph", "clock", "embedder"}
 
 
 def test_nothing_is_started_made_or_migrated(tmp_path: Path, settings: Settings) -> None:

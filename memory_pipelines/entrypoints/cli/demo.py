@@ -105,7 +105,7 @@ def _open(platform: Platform, wanted: tuple[Engine, ...]) -> None:
         if wanted
         else "Engines: those of your URLs."
     )
-    unseen = "The record is in this process." if wiring.record_in_memory(platform.settings) else "The record is reached over REST."
+    unseen = "The record is reached over REST."
     reached = unseen if schema is None else f"Schema {schema}."
     output.say(f"{what} {reached} {time.monotonic() - began:.1f} s.")
 

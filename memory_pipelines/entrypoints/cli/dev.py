@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memory_pipelines.domain.errors import ConfigurationError, MemoryPipelinesError, Unavailable
-from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli import options, output, running
 
 if TYPE_CHECKING:
     from memory_pipelines.entrypoints.cli.supervised import Supervised
@@ -39,41 +39,49 @@ def dev(
     """
     from memory_pipelines import embedded, wiring
     from memory_pipelines.config import load
-    from memory_pipelines.dagster_home import prepare_home
     from memory_pipelines.entrypoints.cli.supervised import Supervised
 
     settings = load()
-    if wiring.record_in_memory(settings):
-        raise ConfigurationError("record_in_memory", "Dagster's runs are processes of their own, which do not see a record in memory.")
-    _port_is_free(port)
     home = settings.home_path
-    wanted = wiring.embedded_engines(settings)
-    ours = bool(wanted) and not any(engine.running for engine in embedded.status(home).values())
-    try:
-        _schema()
-        history = prepare_home(home)
-        log = None if logs else history / "dev.log"
-        url = f"http://127.0.0.1:{port}"
-        output.note(f"[dim]Starting Dagster; its log is in {log or 'this terminal'}.[/dim]")
-        env = {**os.environ, "DAGSTER_HOME": str(history), "MEMORY_HOME": str(home)}
-        command = [sys.executable, "-m", "dagster", "dev", "-m", "memory_pipelines.definitions", "-h", "127.0.0.1", "-p", str(port)]
-        child = Supervised(command, env, log)
+    output.note(f"Home: {output.visible(str(home))}")
+    history, url = _prepared(home), f"http://127.0.0.1:{port}"
+    with running.only(history, url):
+        _port_is_free(port)
+        wanted = wiring.embedded_engines(settings)
+        ours = bool(wanted) and not any(engine.running for engine in embedded.status(home).values())
         try:
-            _until_ready(child, url, log)
-            if not child.asked_to_stop:
-                _welcome(url, json, wanted, str(home))
-            while child.running and not child.asked_to_stop:
-                child.pause(0.3)
-            if not child.asked_to_stop:
-                raise Unavailable("dagster_ended", f"Dagster ended by itself. {_last_words(log)}")
+            _schema()
+            log = None if logs else history / "dev.log"
+            output.note(f"[dim]Starting Dagster; its log is in {log or 'this terminal'}.[/dim]")
+            env = {**os.environ, "DAGSTER_HOME": str(history), "MEMORY_HOME": str(home)}
+            command = [sys.executable, "-m", "dagster", "dev", "-m", "memory_pipelines.definitions", "-h", "127.0.0.1", "-p", str(port)]
+            child = Supervised(command, env, log)
+            try:
+                _until_ready(child, url, log)
+                if not child.asked_to_stop:
+                    _welcome(url, json, wanted, str(home))
+                while child.running and not child.asked_to_stop:
+                    child.pause(0.3)
+                if not child.asked_to_stop:
+                    raise Unavailable("dagster_ended", f"Dagster ended by itself. {_last_words(log)}")
+            finally:
+                output.note("[dim]Stopping Dagster … (Ctrl-C again kills it)[/dim]")
+                child.stop()
         finally:
-            output.note("[dim]Stopping Dagster … (Ctrl-C again kills it)[/dim]")
-            child.stop()
-    finally:
-        if ours:
-            output.note("[dim]Stopping the engines …[/dim]")
-            embedded.down(home)
+            if ours:
+                output.note("[dim]Stopping the engines …[/dim]")
+                embedded.down(home)
     output.note("Stopped.")
+
+
+def _prepared(home: Path) -> Path:
+    from memory_pipelines import embedded
+    from memory_pipelines.dagster_home import prepare_home
+
+    try:
+        return prepare_home(home)
+    except OSError as error:
+        raise embedded.unusable(home, error) from error
 
 
 def _port_is_free(port: int) -> None:

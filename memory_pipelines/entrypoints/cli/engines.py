@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli import options, output, running
 from memory_pipelines.entrypoints.cli.session import open_platform
 
 app = typer.Typer()
@@ -40,11 +40,12 @@ def up(json: options.Json = False) -> None:
 
 @app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines down"))
 def down(json: options.Json = False) -> None:
-    """Stop the embedded engines. The data stay in MEMORY_HOME."""
+    """Stop the embedded engines. The data stay in MEMORY_HOME. Beside a [bold]dev[/bold] that runs it does nothing and says so."""
     from memory_pipelines import embedded
     from memory_pipelines.config import load
 
     settings = load()
+    running.refuse_beside(settings.home_path / "dagster")
     stopped = embedded.down(settings.home_path)
     if json:
         output.document({"home": str(settings.home_path), "stopped": stopped})

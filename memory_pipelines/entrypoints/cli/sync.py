@@ -40,11 +40,14 @@ def status(json: options.Json = False) -> None:
 
     Exits with 1 when an engine does not answer.
     """
-    with open_client() as client:
-        found = client.status()
+    from memory_pipelines.services import status as status_service
+
+    with open_platform() as platform:
+        home, found = str(platform.settings.home_path), status_service.status(platform)
     if json:
         output.document(
             {
+                "home": home,
                 "owed": found.owed,
                 "oldest_owed_seconds": found.oldest_owed_seconds,
                 "parked": found.parked,
@@ -55,6 +58,7 @@ def status(json: options.Json = False) -> None:
             }
         )
     else:
+        output.say(f"Home: {output.visible(home)}")
         counts = {name: count for name, count in found.counts.items() if isinstance(count, int)}
         output.table("Held by the record", tuple(counts), [list(counts.values())], right=tuple(counts))
         output.table("Owed", ("projection", "changes"), found.owed.items(), right=("changes",))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from memory_pipelines.ports import Breaker
-from memory_pipelines.stores.memory.breakers import LocalBreakers
+from memory_pipelines.stores.local.breakers import LocalBreakers
 from memory_pipelines.stores.redis import keys
 from memory_pipelines.stores.redis.address import parse
 from memory_pipelines.stores.redis.connection import ERRORS, Connection

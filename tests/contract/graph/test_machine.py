@@ -23,7 +23,7 @@ MEMORIES = ("m1", "m2")
 RELATIONS = {"r1": ("ada", "ben"), "r2": ("ben", "ada"), "r3": ("ada", "ada")}
 REVISIONS = st.integers(1, 4)
 BATCH = st.lists(st.tuples(st.sampled_from(ENTITIES), REVISIONS, st.booleans()), min_size=1, max_size=3, unique_by=lambda row: row[0])
-EXAMPLES = {"memory": (60, 40), "falkordb": (8, 15), "neo4j": (3, 12)}  # stories, and steps in each
+EXAMPLES = {"falkordb": (16, 25), "neo4j": (3, 12)}  # stories, and steps in each
 
 
 class GraphMachine(RuleBasedStateMachine):

@@ -16,7 +16,7 @@ from memory_pipelines.ports import Applied, GraphStore, Marker
 from tests import engines
 from tests.graph_rows import SUBJECTS, buried, entity, memory, one, relation, write
 
-pytestmark = pytest.mark.parametrize("named_graph", ["memory", "falkordb", "neo4j"], indirect=True)
+pytestmark = pytest.mark.parametrize("named_graph", ["falkordb", "neo4j"], indirect=True)
 
 
 def test_every_accepted_batch_raises_the_counter_and_a_refused_one_never_does(graph: GraphStore) -> None:

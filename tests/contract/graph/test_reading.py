@@ -18,7 +18,7 @@ from memory_pipelines.ports import GraphStore
 from tests.graph_rows import buried, entity, memory, one, relation, write
 from tests.vandals import Vandal
 
-pytestmark = pytest.mark.parametrize("named_graph", ["memory", "falkordb", "neo4j"], indirect=True)
+pytestmark = pytest.mark.parametrize("named_graph", ["falkordb", "neo4j"], indirect=True)
 
 
 # -- reading -----------------------------------------------------------------------------------------------------------

@@ -16,11 +16,10 @@ from memory_pipelines.ports import GraphStore, Marker
 from memory_pipelines.stores.graph.bolt_transport import BoltTransport
 from memory_pipelines.stores.graph.falkor_transport import FalkorTransport
 from memory_pipelines.stores.graph.store import CypherGraph
-from tests import engines
 from tests.graph_rows import AT, SUBJECTS, buried, entity, memory, one, relation, write
 from tests.vandals import Vandal
 
-pytestmark = pytest.mark.parametrize("named_graph", ["memory", "falkordb", "neo4j"], indirect=True)
+pytestmark = pytest.mark.parametrize("named_graph", ["falkordb", "neo4j"], indirect=True)
 
 
 # -- not older ---------------------------------------------------------------------------------------------------------
@@ -156,8 +155,6 @@ def test_preparing_again_is_silent_and_an_emptied_graph_is_prepared_anew(graph: 
 
 
 def test_a_graph_that_is_not_there_is_unavailable(settings: Settings) -> None:
-    if engines.in_memory(settings):
-        pytest.skip("what is in this process cannot be away")
     if settings.graph_url is None:
         graph = CypherGraph(FalkorTransport("falkor://127.0.0.1:1", "memory"))
     else:

@@ -2,7 +2,7 @@
 
 The model (`tests/record_model.py`) is what the port promises: numbers that only rise, tombstones, one row a key, a ledger that owes
 after each change and is settled under the noted number only, nothing that comes back by itself. Must stay out: single cases
-(`test_record.py`), two stores side by side (`test_same.py`), several at once (`test_at_once.py`).
+(`test_record.py`), what is read (`test_reading.py`), several at once (`test_at_once.py`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ CONTENTS = st.fixed_dictionaries(
 FOUND = st.lists(st.sampled_from(LINKS), min_size=1, max_size=3)
 EVERYWHERE = (0, 4096)
 VECTOR = [0.6, 0.8, 0.0]
-EXAMPLES = {"memory": (40, 40), "psycopg": (8, 30), "rest": (2, 20)}  # stories, and steps in each
+EXAMPLES = {"psycopg": (14, 35), "rest": (2, 20)}  # stories, and steps in each
 
 
 @dataclass(frozen=True)

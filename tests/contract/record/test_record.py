@@ -18,7 +18,7 @@ from memory_pipelines.ports import RecordStore
 from memory_pipelines.stores.postgres.psycopg_transport import PsycopgTransport
 from memory_pipelines.stores.postgres.rpc_transport import RpcTransport
 from memory_pipelines.stores.postgres.store import PostgresRecord
-from tests import engines, records
+from tests import engines
 from tests.contract.debts import everything, item, saved
 
 
@@ -75,7 +75,6 @@ def test_a_task_or_value_that_makes_no_sense_is_invalid(record: RecordStore) -> 
         record.get(id="no uuid")
 
 
-@records.ON_SERVERS
 def test_an_id_that_is_none_is_invalid_also_where_no_row_is_looked_at(record: RecordStore, settings: Settings) -> None:
     """Of a table that is known to be empty, kept plans read it whole, and would never come to the id."""
     with engines.connect(settings) as connection:
@@ -95,7 +94,6 @@ def test_a_value_that_the_record_cannot_read_is_invalid(record: RecordStore) -> 
         assert error.value.code == "value_invalid"
 
 
-@records.ON_SERVERS
 @pytest.mark.parametrize("state", ["40001", "40P01", "55P03", "53300"])
 def test_what_may_succeed_the_next_time_is_tried_again_and_not_for_ever(record: RecordStore, settings: Settings, state: str) -> None:
     with engines.connect(settings) as connection:
@@ -128,7 +126,6 @@ def test_more_threads_than_connections_are_served(record: RecordStore) -> None:
     assert len({ids[0] for ids in results}) == 40
 
 
-@records.ON_SERVERS
 def test_connections_that_the_server_cut_are_replaced(record: RecordStore, settings: Settings, transport: str) -> None:
     engines.at_once(*[lambda: record.namespaces()] * 5)
     with engines.connect(settings) as connection:
@@ -138,7 +135,6 @@ def test_connections_that_the_server_cut_are_replaced(record: RecordStore, setti
     assert engines.at_once(*[lambda: record.namespaces()] * 5) == [[]] * 5
 
 
-@records.ON_SERVERS
 def test_a_record_that_is_not_there_is_unavailable_soon(transport: str) -> None:
     store = PostgresRecord(
         PsycopgTransport("postgresql://postgres:hunter2@127.0.0.1:1/memory", timeout=0.3)

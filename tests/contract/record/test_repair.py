@@ -1,6 +1,6 @@
 """The record against its port, for repairs: what a plan sees, what it owes, what is adopted, and the policy of a namespace.
 
-It runs on every transport; what adopts runs on servers, because the record in memory refuses to.
+It runs on every transport.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from typing import Any
 import pytest
 from uuid_utils import uuid7
 
-from memory_pipelines.domain.errors import ConfigurationError, Conflict, InvalidInput, NotFound
+from memory_pipelines.domain.errors import Conflict, InvalidInput, NotFound
 from memory_pipelines.domain.models import EntityMention, Links, RelationMention
 from memory_pipelines.ports import RecordStore
-from tests import records
 from tests.contract.record.test_record import item
 
 GIVEN = {"entities": (EntityMention("Ada", "person"), EntityMention("Ben", "person"))}
@@ -113,7 +112,6 @@ def test_nothing_is_owed_for_another_record(record: RecordStore) -> None:
     assert record.repair_look([("graph", "memory", saved.id)])["rows"] == [state]
 
 
-@records.ON_SERVERS
 def test_nothing_is_adopted_for_another_record(record: RecordStore) -> None:
     _, names = adopting(record)
     with pytest.raises(Conflict) as error:
@@ -121,7 +119,6 @@ def test_nothing_is_adopted_for_another_record(record: RecordStore) -> None:
     assert error.value.code == "plan_foreign"
 
 
-@records.ON_SERVERS
 def test_an_edit_is_a_new_revision_that_is_owed(record: RecordStore) -> None:
     _, names = adopting(record)
     before = shown(record, "entity", names["Ada"])["props"]
@@ -138,7 +135,6 @@ def test_an_edit_is_a_new_revision_that_is_owed(record: RecordStore) -> None:
         assert record.find_entity("default", name, None)["entity"] == {"id": names["Ada"], "name": "Countess", "type": "person"}
 
 
-@records.ON_SERVERS
 def test_every_alias_and_the_summary_are_in_the_digest(record: RecordStore) -> None:
     _, names = adopting(record)
     digests = set()
@@ -150,7 +146,6 @@ def test_every_alias_and_the_summary_are_in_the_digest(record: RecordStore) -> N
     assert len(digests) == 5
 
 
-@records.ON_SERVERS
 @pytest.mark.parametrize(
     ("name", "reason"), [("Ben", "name_taken"), ("ben", "name_taken")]
 )  # fmt: skip
@@ -164,7 +159,6 @@ def test_a_name_of_another_entity_is_refused(record: RecordStore, name: str, rea
     assert shown(record, "entity", names["Ada"])["revision"] == 1
 
 
-@records.ON_SERVERS
 def test_an_edit_is_refused_when_the_record_moved_or_the_graph_never_had_it_or_the_record_wins(record: RecordStore) -> None:
     _, names = adopting(record)
     said = identity(record)
@@ -175,7 +169,6 @@ def test_an_edit_is_refused_when_the_record_moved_or_the_graph_never_had_it_or_t
     assert record.adopt([edit(names["Ben"], summary="x")], identity=said)["rows"][0]["reason"] == "policy"
 
 
-@records.ON_SERVERS
 def test_an_addition_lives_without_a_memory_and_a_removal_is_respected_by_extraction_alone(record: RecordStore) -> None:
     memory, names = adopting(record)
     add = {
@@ -213,7 +206,6 @@ def test_an_addition_lives_without_a_memory_and_a_removal_is_respected_by_extrac
     assert not shown(record, "relation", added["id"])["deleted"]
 
 
-@records.ON_SERVERS
 def test_with_the_last_memory_of_an_end_an_added_relation_goes_too(record: RecordStore) -> None:
     memory, names = adopting(record)
     add = {
@@ -243,20 +235,7 @@ def test_a_namespace_has_a_policy_and_only_of_two_kinds(record: RecordStore) -> 
     assert record.policies() == {"default": "record-wins", "other": "record-wins"}
 
 
-@records.ON_SERVERS
 def test_the_policy_of_one_namespace_is_not_that_of_another(record: RecordStore) -> None:
     record.save([item("a"), item("b", namespace="other")])
     record.set_policy("other", "adopt")
     assert record.policies() == {"default": "record-wins", "other": "adopt"}
-
-
-@pytest.mark.parametrize("transport", ["memory"], indirect=True)
-def test_the_record_in_memory_adopts_nothing_and_says_so(record: RecordStore) -> None:
-    record.save([item("a")])
-    with pytest.raises(InvalidInput) as error:
-        record.set_policy("default", "adopt")
-    assert error.value.code == "policy_needs_postgres"
-    assert record.policies() == {"default": "record-wins"}
-    with pytest.raises(ConfigurationError) as lacking:
-        record.adopt([edit(str(uuid7()), summary="x")], identity=identity(record))
-    assert lacking.value.code == "schema_outdated"

@@ -12,8 +12,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.command import COMMAND, Cli, environment, space
-from tests.engines import graph_server, settings_for
+from tests.e2e.command import COMMAND, Cli, Warm, environment, runner, space
+from tests.engines import graph_server, settings_for, until
+from tests.redis_servers import free_port
 
 
 def test_status_sync_and_audit(cli: Cli, home: Path) -> None:
@@ -21,7 +22,7 @@ def test_status_sync_and_audit(cli: Cli, home: Path) -> None:
     memory_id = cli("save", "Clara plays the cello.", "-n", name, "--entity", "Clara:person", "--json").json["id"]
     owed = cli("status", "--json")
     assert owed.code == 0, owed.out
-    assert set(owed.json) == {"owed", "oldest_owed_seconds", "parked", "dropped", "dead_events", "engines", "breakers"}
+    assert set(owed.json) == {"home", "owed", "oldest_owed_seconds", "parked", "dropped", "dead_events", "engines", "breakers"}
     assert set(owed.json["owed"]) == {"entities", "embeddings", "graph"}
     assert owed.json["owed"]["graph"] > 0
     assert owed.json["oldest_owed_seconds"] >= 0
@@ -185,3 +186,30 @@ def test_a_policy_is_set_and_listed(cli: Cli) -> None:
     assert {"namespace": name, "outside_edits": "adopt"} in cli("policy", "list", "--json").json["policies"]
     assert cli("policy", "set", name, "graph-wins", "--json").code == 2
     assert cli("policy", "set", f"{name}-not", "adopt", "--json").error["code"] == "namespace_unknown"
+
+
+def test_a_second_dev_and_down_say_who_runs(fresh: Cli, fresh_home: Path, tmp_path: Path) -> None:
+    port = free_port()
+    command = [*COMMAND, "dev", "--port", str(port), "--json"]
+    with subprocess.Popen(command, env=environment(fresh_home), cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as dev:
+        try:
+            until((fresh_home / "dagster" / "dev.json").exists, "the first says that it runs", 60)
+            for second in (fresh("dev", "--port", str(free_port()), "--json"), fresh("down", "--json")):
+                assert (second.code, second.error["code"], second.error["detail"]["pid"]) == (1, "dev_runs", dev.pid)
+                assert f"http://127.0.0.1:{port}" in second.error["message"]
+        finally:
+            dev.send_signal(signal.SIGTERM)
+            dev.communicate(timeout=120)
+    assert fresh("down").code == 0
+
+
+@pytest.mark.parametrize("command", ["up", "save", "status", "dev", "demo"])
+@pytest.mark.parametrize("kind", ["a file", "below a file", "another's"])
+def test_a_home_that_cannot_be_one_is_named(warm: Warm, tmp_path: Path, command: str, kind: str) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    home = {"a file": file, "below a file": file / "home", "another's": Path("/proc/nobody")}[kind]
+    given = {"save": ["x"], "dev": ["--port", str(free_port())]}.get(command, [])
+    ran = runner(warm, home, tmp_path)(command, *given, "--json")
+    assert (ran.code, ran.error["code"]) == (1, "engine_folder")
+    assert "MEMORY_HOME" in ran.error["message"]

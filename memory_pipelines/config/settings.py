@@ -1,28 +1,49 @@
 """Every setting, typed, from the environment (and an `.env` file); read when a command starts, never at import.
 
-To add one: a field here with its description; the README's table is held against this class by a test.
-Must stay out: anything that opens a connection.
+To add one: a field here with its description; the table in the docs is held against this class by a test.
+Must stay out: where the file is looked for (`place.py`), what an address may be (`addresses.py`).
 """
 
 from __future__ import annotations
 
+import logging
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
+from memory_pipelines.config import addresses, place, variables
 from memory_pipelines.domain.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+
+class _EnvFile(DotEnvSettingsSource):
+    """The project's `.env`, whichever subfolder a command is given in. A path in it is meant from where it stands."""
+
+    def __init__(self, settings_cls: type[BaseSettings], path: Path) -> None:
+        super().__init__(settings_cls, env_file=path)
+        self._folder = path.parent
+
+    def __call__(self) -> dict[str, Any]:
+        found = super().__call__()
+        if "home" in found:
+            found["home"] = self._folder / Path(found["home"]).expanduser()
+        return found
 
 
 class Settings(BaseSettings):
     """What has no URL is embedded: started by us, under `home`, on unix sockets only."""
 
-    model_config = SettingsConfigDict(env_prefix="MEMORY_", env_file=".env", extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix=variables.PREFIX, env_file=place.ENV, extra="ignore", populate_by_name=True)
 
-    home: Path = Field(Path(".memory"), description="Folder of the embedded engines' data and of Dagster's history.")
-    database_url: SecretStr | None = Field(
-        None, description="Postgres 15+ with pgvector, `postgresql://…`, or `memory://`. Embedded when empty."
+    home: Path = Field(
+        Path(place.HOME),
+        description="Folder of the embedded engines' data and of Dagster's history; by default `.memory` at the project's root.",
     )
+    database_url: SecretStr | None = Field(None, description="Postgres 15+ with pgvector, `postgresql://…`. Embedded when empty.")
     supabase_url: str | None = Field(None, description="Supabase project URL, for the REST transport.")
     supabase_key: SecretStr | None = Field(None, description="Supabase service key, for the REST transport.")
     redis_url: SecretStr | None = Field(
@@ -32,8 +53,7 @@ class Settings(BaseSettings):
     redis_certificates: Path | None = Field(None, description="File of the certificates to trust with `rediss`; the system's when empty.")
     graph_url: SecretStr | None = Field(
         None,
-        description="Graph: `bolt://` or `neo4j://` (also `+s`, `+ssc`), `falkor://`, `falkors://`, a unix socket, or `memory://`."
-        " Embedded when empty.",
+        description="Graph: `bolt://` or `neo4j://` (also `+s`, `+ssc`), `falkor://`, `falkors://`, or a unix socket. Embedded when empty.",
     )
     graph_user: str | None = Field(None, description="User of the graph.")
     graph_password: SecretStr | None = Field(None, description="Password of the graph.")
@@ -78,18 +98,51 @@ class Settings(BaseSettings):
 
     @property
     def home_path(self) -> Path:
-        """`home`, absolute."""
-        return self.home.expanduser().absolute()
+        """`home`, absolute; where nothing names it, the project's."""
+        return self.home.expanduser().absolute() if "home" in self.model_fields_set else place.home()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The `.env` is the project's; one that the caller names, or None, is taken as it is."""
+        file = place.env_file() if getattr(dotenv_settings, "env_file", None) == place.ENV else None
+        return init_settings, env_settings, _EnvFile(settings_cls, file) if file else dotenv_settings, file_secret_settings
+
+
+@lru_cache
+def known() -> frozenset[str]:
+    """Every variable that settings are read from."""
+    aliases = {name: field.validation_alias for name, field in Settings.model_fields.items()}
+    return frozenset(
+        str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"{variables.PREFIX}{name.upper()}" for name, alias in aliases.items()
+    )
 
 
 def load(**overrides: object) -> Settings:
-    """Read the settings of this process.
+    """Read the settings of this process. A variable that looks like one and is none is told to the log, once.
 
     Raises:
         ConfigurationError: `config_invalid`, naming the variable. Values are never repeated: they may be secrets.
     """
     try:
-        return Settings(**overrides)  # type: ignore[arg-type]  # pydantic converts and checks each field
+        settings = Settings(**overrides)  # type: ignore[arg-type]  # pydantic converts and checks each field
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors())
-        raise ConfigurationError("config_invalid", f"Settings are wrong: {problems}. See the table of variables in the README.") from None
+        raise ConfigurationError(
+            "config_invalid", f"Settings are wrong: {problems}. See the table of variables in docs/operating.md."
+        ) from None
+    addresses.check(settings)
+    for name, near in variables.misspelt(known(), env_file=place.env_file() if "_env_file" not in overrides else None).items():
+        _tell(name, near)
+    return settings
+
+
+@lru_cache
+def _tell(name: str, near: str | None) -> None:
+    log.warning("%s is no setting%s", name, f": is {near} meant?" if near else "; docs/operating.md lists those that there are.")

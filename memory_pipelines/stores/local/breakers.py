@@ -1,4 +1,4 @@
-"""Breakers of one process: for `memory://`, for what is local on purpose, and for the time that Redis is away.
+"""Breakers of one process: for what is local on purpose, and for the time that Redis is away.
 
 Must stay out: when a breaker opens (`services/breakers/breakers.py`).
 """
