@@ -142,7 +142,11 @@ def test_an_emptied_graph_is_noticed_and_filled_again(client: MemoryClient, sett
 
 def test_a_check_that_cannot_look_raises(execute: Execute, environment: pytest.MonkeyPatch) -> None:
     environment.setenv("MEMORY_GRAPH_URL", "unix:///nowhere/graph.sock")
-    assert not execute("audit_quick", fails=True).success
+    result = execute("audit_quick", fails=True)
+    (failed,) = [event for event in result.all_events if event.is_step_failure]
+    assert failed.step_key == "consistency_audit"
+    assert failed.step_failure_data.user_failure_data.metadata["code"].value == "graph_unavailable"
+    assert checks_of(result) == {}, "what could not be asked has no answer"
 
 
 @pytest.mark.parametrize(("projection", "asset"), PROJECTIONS.items())

@@ -5,12 +5,12 @@ It runs on every transport.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from uuid_utils import uuid7
 
-from memory_pipelines.domain.models import EntityMention, RelationMention
+from memory_pipelines.domain.models import EntityMention, Ref, RelationMention
 from memory_pipelines.ports import RecordStore
 from tests.contract.record.test_record import item
 from tests.contract.record.test_repair import settle
@@ -104,6 +104,27 @@ def test_what_is_owed_or_was_settled_since_is_touched_and_nothing_else(record: R
     later = record.audit_touched(marker=begun["marker"] + 1000, since=begun["started_at"])
     assert later["buckets"] == {"memory": [], "entity": [], "relation": []}
     assert record.audit_touched(marker=begun["marker"], since=begun["started_at"])["buckets"] == owed["buckets"]
+
+
+def test_a_settlement_that_was_late_to_commit_is_touched_too(record: RecordStore) -> None:
+    """A batch may be settled after one that came later, and a vector stored by a transaction that began before a round and ended after it
+    began: both would be below where that round was, and no incremental round would ever look at them. Hence the margins."""
+    early, late, old = (saved.id for saved in record.save([item("early"), item("late"), item("old")]))
+    begun = record.audit_begin("quick", resume=False)
+    for id_, marker in ((old, 1), (late, 500), (early, 450)):  # the batch of marker 450 settles last
+        claim = record.claim("graph", refs=[Ref("memory", id_)], limit=1)
+        row = {"kind": "memory", "id": id_, "number": claim.rows[0].number, "revision": 1, "version": 1, "marker": marker}
+        record.settle_graph([row], claim=claim.claim, markers=[marker])
+    buckets = {id_: record.audit_expected("memory", ids=[id_])[0]["props"]["bucket"] for id_ in (early, old)}
+    touched = record.audit_touched(marker=500, since=begun["started_at"])["buckets"]["memory"]
+    assert buckets[early] in touched
+    assert buckets[old] not in touched or buckets[old] == buckets[early], "what is far below is not looked at again"
+    claim = record.claim("embeddings", refs=[Ref("memory", late)], limit=1)
+    body = {"kind": "memory", "id": late, "number": claim.rows[0].number, "version": 1, "vectors": 1}
+    record.store_embeddings([body], [[0.6, 0.8, 0.0]], generation=record.generation("toy", 3))
+    began = datetime.fromisoformat(begun["started_at"])
+    assert record.audit_touched(marker=500, since=(began + timedelta(seconds=30)).isoformat())["owners"] == [late]
+    assert record.audit_touched(marker=500, since=(began + timedelta(hours=1)).isoformat())["owners"] == []
 
 
 def test_coverage_names_what_the_record_does_not_know_a_page_at_a_time(record: RecordStore) -> None:
