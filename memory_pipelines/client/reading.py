@@ -89,7 +89,11 @@ class Reading(Door):
         )  # fmt: skip
 
     def related(self, name: str, *, namespace: str = "default", limit: int = 20) -> Related:
-        """The neighbours of an entity in the graph, and the memories that mention it.
+        """The neighbours of an entity in the graph, each once with what joins them, and the memories that mention it.
+
+        Args:
+            name: in any spelling under which names are one; a merged name means what it is shown as.
+            limit: neighbours at most, and memories at most.
 
         Raises:
             NotFound: `entity_unknown`, with near names in `detail["suggestions"]`

@@ -1,4 +1,4 @@
-"""When two spellings name the same entity.
+"""When two spellings name the same entity, or the same predicate.
 
 Lives here: the key under which names are compared. Keys are stored, so a change here needs a migration that computes
 them again. Must stay out: guessing (nicknames, translations), which belongs to extractors.
@@ -17,6 +17,7 @@ _UNIFIED = str.maketrans(
     | dict.fromkeys("\u00ad\u200b\u200e\u200f\u2060\ufeff")  # invisible: soft hyphen, zero-width space, marks
 )
 _SPACES = re.compile(r"\s+")
+_JOINTS = re.compile(r"[\s_-]+")
 _STOP_INSIDE = re.compile(r"\.(?= )")  # "Mr. Pepys" and "Mr Pepys"
 _POSSESSIVE = re.compile(r"'s$")
 # Not every punctuation: "C", "C#" and "C++" differ, and so do "NET" and ".NET".
@@ -43,3 +44,13 @@ def name_key(name: str) -> str:
         if key == before:
             break
     return key
+
+
+def predicate_key(predicate: str) -> str:
+    """The one spelling of a predicate: `lives in`, `Lives-in` and `lives_in` are `lives_in`. Applying it to one gives it again.
+
+    Returns:
+        The key; what is nothing but white space and joints stays as it is.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", predicate.translate(_UNIFIED)).lower())
+    return _JOINTS.sub("_", folded).strip("_") or predicate

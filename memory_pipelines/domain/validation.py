@@ -28,7 +28,7 @@ from memory_pipelines.domain.fields import (
     thread,
 )
 from memory_pipelines.domain.models import EntityMention, MemoryInput, RelationMention
-from memory_pipelines.domain.names import name_key
+from memory_pipelines.domain.names import name_key, predicate_key
 from memory_pipelines.domain.passages import cut
 
 __all__ = ["identifier", "key", "limit", "memory_input", "metadata", "moment", "namespace", "patch", "query", "text", "thread"]
@@ -142,7 +142,7 @@ def relations(value: Any) -> tuple[RelationMention, ...]:
         parts = _parts(item, where, "relation_invalid", ("source", "predicate", "target"), example)
         return RelationMention(
             source=_name(parts.get("source"), f"{where}.source", "relation_invalid"),
-            predicate=_word(parts.get("predicate"), f"{where}.predicate", "relation_invalid"),
+            predicate=predicate_key(_word(parts.get("predicate"), f"{where}.predicate", "relation_invalid")),
             target=_name(parts.get("target"), f"{where}.target", "relation_invalid"),
         )
 

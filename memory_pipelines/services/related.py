@@ -5,11 +5,18 @@ Must stay out: how the graph came to show them (`projections/entities.py`, `proj
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
 from memory_pipelines.domain import validation
 from memory_pipelines.domain.errors import NotFound
-from memory_pipelines.domain.models import Related, RelatedEntity
+from memory_pipelines.domain.models import Related, RelatedBy, RelatedEntity
+from memory_pipelines.domain.names import predicate_key
 from memory_pipelines.domain.vectors import format_vector
 from memory_pipelines.services.platform import Platform
+
+DIRECTIONS: tuple[Literal["out", "in"], ...] = ("out", "in")
 
 
 def related(platform: Platform, name: str, *, namespace: str, limit: int) -> Related:
@@ -26,9 +33,13 @@ def related(platform: Platform, name: str, *, namespace: str, limit: int) -> Rel
             f"No memory of this namespace mentions {wanted!r}." + (f" Near: {near}." if near else ""),
             {"namespace": space, "suggestions": found["suggestions"]},
         )
-    neighbours = tuple(
-        RelatedEntity(row["name"], row["type"], row["direction"], row["shared"], row["predicate"])
-        for row in platform.graph.neighbours(entity["id"], limit=most)
-    )
+    neighbours = tuple(_neighbour(row) for row in platform.graph.neighbours(entity["id"], limit=most))
     memories = platform.record.get_many(platform.graph.memories_of(entity["id"], limit=most))
     return Related(entity["name"], entity["type"], space, neighbours, tuple(memories))
+
+
+def _neighbour(row: Mapping[str, Any]) -> RelatedEntity:
+    """A neighbour as the graph has it; spellings of one predicate, of an edge that somebody drew by hand, are one."""
+    said = dict.fromkeys(RelatedBy(predicate_key(one), direction) for direction in DIRECTIONS for one in sorted(row[direction]))
+    newest = None if row["newest"] is None else datetime.fromtimestamp(row["newest"] / 1000, UTC)
+    return RelatedEntity(row["name"], row["type"], tuple(said), row["memories"], newest)

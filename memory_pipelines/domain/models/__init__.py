@@ -16,6 +16,7 @@ from memory_pipelines.domain.models.entities import (
     MergeResult,
     NamedMention,
     Related,
+    RelatedBy,
     RelatedEntity,
 )
 from memory_pipelines.domain.models.memories import (
@@ -81,6 +82,7 @@ __all__ = [
     "ProjectionState",
     "Ref",
     "Related",
+    "RelatedBy",
     "RelatedEntity",
     "RelationMention",
     "SaveResult",

@@ -12,13 +12,22 @@ from memory_pipelines.domain.models.terms import Ref
 
 @dataclass(frozen=True, slots=True)
 class RelatedEntity:
-    """A neighbour of an entity. `predicate` is None when they only share memories; `direction` is `out`, `in` or `together`."""
+    """A neighbour of an entity, once. `predicates` say what joins them, `out` what leads to the neighbour and `in` what comes from it;
+    without any, memories only mention both. `memories` counts those, `newest` is when the newest of them was written."""
 
     name: str
     type: str
-    direction: Literal["out", "in", "together"]
-    shared: int = 0
-    predicate: str | None = None
+    predicates: tuple[RelatedBy, ...] = ()
+    memories: int = 0
+    newest: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RelatedBy:
+    """One predicate between an entity and its neighbour."""
+
+    predicate: str
+    direction: Literal["out", "in"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from memory_pipelines.entrypoints.cli.session import open_client
 if TYPE_CHECKING:
     from rich.text import Text
 
-    from memory_pipelines.domain.models import SearchHit
+    from memory_pipelines.domain.models import RelatedEntity, SearchHit
 
 app = typer.Typer()
 PANEL = "Finding"
@@ -79,6 +79,12 @@ def shown(hit: SearchHit) -> Text:
     return Text.assemble((before, "dim"), (passage, "bold"), (after, "dim"))
 
 
+def joined(neighbour: RelatedEntity) -> str:
+    """What joins a neighbour to the entity, in words."""
+    arrows = {"out": "→", "in": "←"}
+    return ", ".join(f"{arrows[by.direction]} {by.predicate}" for by in neighbour.predicates) or "mentioned together"
+
+
 @app.command(
     rich_help_panel=PANEL,
     epilog=options.examples('memory-pipelines related "Anna" --namespace mara', 'memory-pipelines related "Anna" -n mara -l 5 --json'),
@@ -95,9 +101,8 @@ def related(
     if json:
         output.document(found)
         return
-    arrows = {"out": "→", "in": "←", "together": "·"}
-    neighbours = [(arrows[item.direction], item.predicate, item.name, item.type, item.shared) for item in found.neighbours]
+    neighbours = [(item.name, item.type, joined(item), item.memories, output.when(item.newest)) for item in found.neighbours]
     title = output.visible(f"{found.name} ({found.type}) in {found.namespace}", line=True)
-    output.table(title, ("", "relation", "name", "type", "shared memories"), neighbours, right=("shared memories",))
+    output.table(title, ("neighbour", "type", "how", "memories", "newest"), neighbours, right=("memories",))
     memories = [(memory.id, memory.key, output.when(memory.created_at), output.cut(memory.text, 120)) for memory in found.memories]
     output.table("Mentioned in", ("id", "key", "created", "text"), memories)

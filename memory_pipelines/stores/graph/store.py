@@ -118,14 +118,25 @@ class CypherGraph:
     # -- traversal ---------------------------------------------------------------------------------------------------
 
     def neighbours(self, entity_id: str, *, limit: int) -> list[dict[str, Any]]:
-        """Entities related to one, by a relation or by shared memories: `{id, name, type, direction, predicate, shared}`."""
-        found = []
-        for name in ("relations_of", "relations_to"):
-            for id_, label, type_, predicate, direction in self._read("reading", name, id=entity_id, limit=limit):
-                found.append({"id": id_, "name": label, "type": type_, "direction": direction, "predicate": predicate, "shared": 0})
-        for id_, label, type_, shared in self._read("reading", "together_with", id=entity_id, limit=limit):
-            found.append({"id": id_, "name": label, "type": type_, "direction": "together", "predicate": None, "shared": int(shared)})
-        return found[: limit * 2]
+        """The nearest entities of one, each once: those that a relation joins to it, then those only mentioned together with it.
+
+        Returns:
+            At most `limit` of `{id, name, type, out, in, memories, newest}`: predicates by direction, as they stand there; how many
+            memories mention both; the newest time of these in ms, None without one. Most memories first, then the newest.
+        """
+        found: dict[str, dict[str, Any]] = {}
+        for statement, direction in (("relations_of", "out"), ("relations_to", "in")):
+            for id_, name, type_, predicates in self._read("reading", statement, id=entity_id, limit=limit):
+                found.setdefault(id_, _neighbour(id_, name, type_))[direction] = [str(predicate) for predicate in predicates]
+        related = list(found)
+        for id_, name, type_, memories, newest in self._read("reading", "together_with", id=entity_id, limit=limit):
+            found.setdefault(id_, _neighbour(id_, name, type_)).update(memories=int(memories), newest=newest)
+        if alone := [id_ for id_ in related if not found[id_]["memories"]]:
+            for id_, memories, newest in self._read("reading", "together_with_these", id=entity_id, others=alone):
+                found[id_].update(memories=int(memories), newest=newest)
+        joined = set(related)
+        order = sorted(found.values(), key=lambda row: (row["id"] not in joined, -row["memories"], -(row["newest"] or 0), str(row["name"])))
+        return order[:limit]
 
     def memories_of(self, entity_id: str, *, limit: int) -> list[str]:
         """Ids of the memories that mention an entity, newest first."""
@@ -200,3 +211,7 @@ class CypherGraph:
 
     def _read(self, subject: str, name: str, **parameters: Any) -> list[list[Any]]:
         return self._transport.run(statements(subject)[name], parameters)
+
+
+def _neighbour(id_: str, name: str, type_: str) -> dict[str, Any]:
+    return {"id": id_, "name": name, "type": type_, "out": [], "in": [], "memories": 0, "newest": None}

@@ -27,8 +27,18 @@ pytestmark = pytest.mark.parametrize("named_graph", ["falkordb", "neo4j"], indir
 def test_neighbours_are_related_or_mentioned_together_and_never_gone(furnished: GraphStore) -> None:
     write(furnished, "entity", entity("cleo"))
     write(furnished, "relation", relation("r2", "cleo", "ada", predicate="likes"))
-    found = {(row["name"], row["direction"], row["predicate"], row["shared"]) for row in furnished.neighbours("ada", limit=10)}
-    assert found == {("BEN", "out", "knows", 0), ("CLEO", "in", "likes", 0), ("BEN", "together", None, 1)}
+    write(furnished, "relation", relation("r3", "ada", "ben", predicate="met"), relation("r4", "ben", "ada"))
+    write(furnished, "relation", relation("r5", "ada", "ada", predicate="is"))  # what was merged into her was related to her
+    found = [(row["name"], sorted(row["out"]), row["in"], row["memories"]) for row in furnished.neighbours("ada", limit=10)]
+    assert found == [("BEN", ["knows", "met"], ["knows"], 1), ("CLEO", [], ["likes"], 0)]
+    write(furnished, "memory", memory("m3", "ada", "ben", "cleo", "dora", created_at=1_800_000_000_000), memory("m4", "ada", "dora"))
+    write(furnished, "entity", entity("dora"))
+    near = furnished.neighbours("ada", limit=10)
+    assert [(row["name"], row["memories"]) for row in near] == [("BEN", 2), ("CLEO", 1), ("DORA", 2)], "what is related comes first"
+    assert near[1]["newest"] == 1_800_000_000_000
+    assert [row["name"] for row in furnished.neighbours("ada", limit=2)] == ["BEN", "CLEO"]
+    assert [(row["name"], row["memories"]) for row in furnished.neighbours("ada", limit=1)] == [("BEN", 2)]
+    write(furnished, "memory", buried(memory("m3"), 2), buried(memory("m4"), 2))
     assert sorted(furnished.memories_of("ada", limit=10)) == ["m1", "m2"]
     write(furnished, "entity", buried(entity("ben"), 2))
     write(furnished, "memory", buried(memory("m2"), 2))

