@@ -40,61 +40,71 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=variables.PREFIX, env_file=place.ENV, extra="ignore", populate_by_name=True)
 
     home: Path = Field(
-        Path(place.HOME),
+        default=Path(place.HOME),
         description="Folder of the embedded engines' data and of Dagster's history; by default `.memory` at the project's root.",
     )
-    database_url: SecretStr | None = Field(None, description="Postgres 15+ with pgvector, `postgresql://…`. Embedded when empty.")
-    supabase_url: str | None = Field(None, description="Supabase project URL, for the REST transport.")
-    supabase_key: SecretStr | None = Field(None, description="Supabase service key, for the REST transport.")
+    database_url: SecretStr | None = Field(default=None, description="Postgres 15+ with pgvector, `postgresql://…`. Embedded when empty.")
+    supabase_url: str | None = Field(default=None, description="Supabase project URL, for the REST transport.")
+    supabase_key: SecretStr | None = Field(default=None, description="Supabase service key, for the REST transport.")
     redis_url: SecretStr | None = Field(
-        None,
+        default=None,
         description="Redis 6.2+: `redis://`, `unix://`, `redis+sentinel://`, `redis+cluster://`, with TLS `rediss…`. Embedded when empty.",
     )
-    redis_certificates: Path | None = Field(None, description="File of the certificates to trust with `rediss`; the system's when empty.")
+    redis_certificates: Path | None = Field(
+        default=None, description="File of the certificates to trust with `rediss`; the system's when empty."
+    )
     graph_url: SecretStr | None = Field(
-        None,
+        default=None,
         description="Graph: `bolt://` or `neo4j://` (also `+s`, `+ssc`), `falkor://`, `falkors://`, or a unix socket. Embedded when empty.",
     )
-    graph_user: str | None = Field(None, description="User of the graph.")
-    graph_password: SecretStr | None = Field(None, description="Password of the graph.")
-    graph_name: str = Field("memory", description="Name of the graph in FalkorDB.")
-    graph_database: str | None = Field(None, description="Name of the database in Neo4j or Memgraph; the user's own when empty.")
-    graph_certificates: Path | None = Field(None, description="File of the certificates to trust with `+s`; the system's when empty.")
-    embedder: str = Field("wordllama", description="`wordllama` (local) or `openai`, `openai:<model>`.")
-    embedding_dimensions: int | None = Field(None, ge=1, le=4000, description="Dimensions asked of an OpenAI embedder.")
-    extractor: str = Field("rules", description="`rules` (local), `openai`, `openai:<model>`, or `none`.")
+    graph_user: str | None = Field(default=None, description="User of the graph.")
+    graph_password: SecretStr | None = Field(default=None, description="Password of the graph.")
+    graph_name: str = Field(default="memory", description="Name of the graph in FalkorDB.")
+    graph_database: str | None = Field(default=None, description="Name of the database in Neo4j or Memgraph; the user's own when empty.")
+    graph_certificates: Path | None = Field(
+        default=None, description="File of the certificates to trust with `+s`; the system's when empty."
+    )
+    embedder: str = Field(default="wordllama", description="`wordllama` (local) or `openai`, `openai:<model>`.")
+    embedding_dimensions: int | None = Field(default=None, ge=1, le=4000, description="Dimensions asked of an OpenAI embedder.")
+    extractor: str = Field(default="rules", description="`rules` (local), `openai`, `openai:<model>`, or `none`.")
     openai_api_key: SecretStr | None = Field(
-        None, validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"), description="Key for the OpenAI embedder and extractor."
+        default=None,
+        validation_alias=AliasChoices("OPENAI_API_KEY", "openai_api_key"),
+        description="Key for the OpenAI embedder and extractor.",
     )
     openai_base_url: str | None = Field(
-        None, validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"), description="Any compatible server."
+        default=None, validation_alias=AliasChoices("OPENAI_BASE_URL", "openai_base_url"), description="Any compatible server."
     )
-    passage_chars: int = Field(400, ge=80, le=8000, description="About how many characters a passage holds.")
-    text_limit: int = Field(100_000, ge=1, description="Most characters a memory's text may have.")
-    sync_budget_seconds: float = Field(30.0, gt=0, description="How long a change may be owed before it counts as late.")
+    passage_chars: int = Field(default=400, ge=80, le=8000, description="About how many characters a passage holds.")
+    text_limit: int = Field(default=100_000, ge=1, description="Most characters a memory's text may have.")
+    sync_budget_seconds: float = Field(default=30.0, gt=0, description="How long a change may be owed before it counts as late.")
     audit_pause_seconds: float = Field(
-        60.0, ge=0, description="How long an audit stands aside in all while a drain is behind its budget; it then goes on all the same."
+        default=60.0,
+        ge=0,
+        description="How long an audit stands aside in all while a drain is behind its budget; it then goes on all the same.",
     )
-    batch_rows: int = Field(1000, ge=1, le=5000, description="Rows per graph batch and per claim.")
+    batch_rows: int = Field(default=1000, ge=1, le=5000, description="Rows per graph batch and per claim.")
     lease_seconds: float = Field(
-        30.0, gt=0, description="How long a drain that gives no sign keeps its projection; after a crash, the next one waits so long."
+        default=30.0,
+        gt=0,
+        description="How long a drain that gives no sign keeps its projection; after a crash, the next one waits so long.",
     )
-    max_attempts: int = Field(5, ge=1, description="Failures of a row of its own before it is parked.")
-    breaker_failures: int = Field(5, ge=1, description="Outages of graph, embedder or extractor in a row before its breaker opens.")
+    max_attempts: int = Field(default=5, ge=1, description="Failures of a row of its own before it is parked.")
+    breaker_failures: int = Field(default=5, ge=1, description="Outages of graph, embedder or extractor in a row before its breaker opens.")
     breaker_seconds: float = Field(
-        15.0, gt=0, description="How long an open breaker lets nobody call; then one call a period is the probe."
+        default=15.0, gt=0, description="How long an open breaker lets nobody call; then one call a period is the probe."
     )
     exact_search_passages: int = Field(
-        5000, ge=0, description="Up to so many passages in a namespace, vector search is exact; above, it takes the HNSW index."
+        default=5000, ge=0, description="Up to so many passages in a namespace, vector search is exact; above, it takes the HNSW index."
     )
     embedder_price: float | None = Field(
-        None, ge=0, description="Price of a million tokens of the embedder, for the cost of a repair plan."
+        default=None, ge=0, description="Price of a million tokens of the embedder, for the cost of a repair plan."
     )
     extractor_price: float | None = Field(
-        None, ge=0, description="Price of a million tokens of the extractor, for the cost of a repair plan."
+        default=None, ge=0, description="Price of a million tokens of the extractor, for the cost of a repair plan."
     )
-    repair_bound: int = Field(1000, ge=0, le=1000, description="Most findings that Dagster repairs by itself after a failed audit.")
-    stream_name: str = Field("memory", description="Prefix of every Redis key; one per record when a Redis is shared.")
+    repair_bound: int = Field(default=1000, ge=0, le=1000, description="Most findings that Dagster repairs by itself after a failed audit.")
+    stream_name: str = Field(default="memory", description="Prefix of every Redis key; one per record when a Redis is shared.")
 
     @property
     def home_path(self) -> Path:

@@ -1,0 +1,112 @@
+"""A caller's program, as type checkers see it: right where it is right, and wrong at just the lines that are wrong.
+
+Both checkers find the package as it is installed, by its `py.typed`. Must stay out: whether our own code is typed (`make check`).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+RIGHT = """
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from memory_pipelines import MemoryClient, MemoryPipelinesError, Settings
+
+
+def remember(client: MemoryClient, texts: Sequence[str]) -> dict[str, int]:
+    links = [{"name": "Ada", "type": "person"}]
+    saved = client.save("Ada met Ben.", namespace="a", key="k", metadata={"topic": ["x", 1]}, entities=links, wait="graph")
+    many = client.save_many([{"text": text} for text in texts])
+    changed = client.update(saved.id, expected_version=saved.version, text="Ada met Cleo.")
+    versions: dict[str, int] = {result.id: result.version for result in [saved, changed, *many]}
+    return versions
+
+
+def read(client: MemoryClient) -> list[str]:
+    names: list[str] = [f"{hit.score:.2f} {hit.passage}" for hit in client.search("who?", namespace="a", metadata={"topic": 1})]
+    for neighbour in client.related("Ada", namespace="a", limit=3).neighbours:
+        newest: datetime | None = neighbour.newest
+        names += [neighbour.name, str(newest), *(by.predicate for by in neighbour.predicates)]
+    page = client.list(namespace="a", created_after="2026-01-01")
+    names += [memory.text for memory in page.memories]
+    names += [entry.operation for entry in client.history(page.memories[0].id)]
+    return names
+
+
+def keep(client: MemoryClient) -> bool:
+    done = sum(result.done for result in client.sync("graph"))
+    verdict = client.audit(deep=True)
+    owed: Mapping[str, int] = client.status().owed
+    plan = client.plan_repair()
+    return verdict.clean and done > 0 and not any(owed.values()) and client.repair(plan).clean
+
+
+def main() -> int:
+    try:
+        with MemoryClient.from_env(Settings(batch_rows=10)) as client:
+            remember(client, ["a"])
+            return 0 if read(client) and keep(client) and client.forget(namespace="a", wait="all").forgotten else 1
+    except MemoryPipelinesError as error:
+        print(error.code, error.detail.get("index"))
+        return 1
+"""
+WRONG = """
+from memory_pipelines import MemoryClient
+
+def wrong(client: MemoryClient) -> None:
+    client.save(7)  # wrong
+    client.save("x", wait="later")  # wrong
+    client.save("x").revisions  # wrong
+    version: str = client.save("x").version  # wrong
+    client.search(query="x", limit="many")  # wrong
+    for hit in client.search("x"):
+        hit.score.upper()  # wrong
+    client.audit(deeply=True)  # wrong
+    client.nothing()  # wrong
+    client.save("x", namespace="right")
+"""
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Path:
+    """Where a caller's program is written."""
+    return tmp_path / "program.py"
+
+
+def mypy(program: Path) -> set[int]:
+    """The lines that mypy finds wrong."""
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", f"--cache-dir={program.parent / 'cache'}", program.name]
+    done = subprocess.run(command, cwd=program.parent, capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, done.stdout + done.stderr
+    return {int(line) for line in re.findall(rf"^{program.name}:(\d+): error", done.stdout, re.MULTILINE)}
+
+
+def pyright(program: Path) -> set[int]:
+    """The lines that pyright finds wrong."""
+    (program.parent / "pyrightconfig.json").write_text(json.dumps({"typeCheckingMode": "standard", "reportAttributeAccessIssue": "error"}))
+    command = [sys.executable, "-m", "basedpyright", "--outputjson", "--pythonpath", sys.executable, program.name]
+    done = subprocess.run(command, cwd=program.parent, capture_output=True, text=True, check=False)
+    assert done.returncode in {0, 1}, done.stdout + done.stderr
+    found = json.loads(done.stdout)["generalDiagnostics"]
+    return {item["range"]["start"]["line"] + 1 for item in found if item["severity"] == "error"}
+
+
+@pytest.mark.parametrize("check", [mypy, pyright], ids=["mypy", "pyright"])
+def test_a_callers_program_is_right_and_its_mistakes_are_found(check: object, program: Path) -> None:
+    assert callable(check)
+    program.write_text(RIGHT)
+    assert check(program) == set(), "what is right"
+    program.write_text(WRONG)
+    assert check(program) == {number for number, line in enumerate(WRONG.splitlines(), 1) if "# wrong" in line}
+
+
+def test_the_package_says_that_it_is_typed() -> None:
+    assert (files("memory_pipelines") / "py.typed").is_file()
