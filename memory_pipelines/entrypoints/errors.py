@@ -1,9 +1,12 @@
-"""Error code -> exit code, in one table. Statuses for HTTP are on the error classes (`domain/errors.py`).
+"""Error code -> exit code, in one table, and messages in the words of the command line. Statuses are on the classes (`domain/errors.py`).
 
 To add a code that should not exit with 1, add a line to `EXIT_CODES`. Must stay out: printing (`cli/output.py`).
 """
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
 
 from memory_pipelines.domain.errors import MemoryPipelinesError
 
@@ -26,3 +29,13 @@ EXIT_CODES: dict[str, int] = {
 def exit_code(error: MemoryPipelinesError) -> int:
     """The exit code for an error."""
     return EXIT_CODES.get(error.code, FAILED)
+
+
+def spoken(message: str, options: Mapping[str, str]) -> str:
+    """A message that names arguments as Python does, in options: `revive=True` becomes `--revive`, and `` `limit` `` `--limit`.
+
+    Args:
+        options: argument -> option.
+    """
+    switched = re.sub(r"\b(\w+)=True\b", lambda found: options.get(found[1], found[0]), message)
+    return re.sub(r"`(\w+)`", lambda found: options.get(found[1], found[0]), switched)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -41,16 +42,21 @@ def save_many(
             try:
                 inputs.append(_input(platform, item))
             except InvalidInput as error:
-                error.detail["index"] = len(results) + position
-                raise
+                raise _named(error, len(results) + position, item) from None
         try:
             results.extend(save_inputs(platform, inputs, revive=revive))
         except MemoryPipelinesError as error:
-            if "index" in error.detail:
-                error.detail["index"] += len(results)
-            raise
+            index = error.detail.get("index")
+            raise (_named(error, len(results) + index, batch[index]) if isinstance(index, int) else error) from None
     waiting.bring(platform, results, wait=wait, timeout=timeout)
     return results
+
+
+def _named(error: MemoryPipelinesError, index: int, item: Mapping[str, Any]) -> MemoryPipelinesError:
+    """The error with the item of a batch that it is about, by its place and what its caller calls it."""
+    names = {name: item[name] for name in ("key", "id") if isinstance(item, Mapping) and isinstance(item.get(name), (str, uuid.UUID))}
+    called = "".join(f", {name} {str(value)[:100]!r}" for name, value in names.items())
+    return type(error)(error.code, f"Item {index}{called}: {error.message}", {**error.detail, "index": index})
 
 
 def save_inputs(platform: Platform, inputs: Sequence[MemoryInput], *, revive: bool = False) -> list[SaveResult]:

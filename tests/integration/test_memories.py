@@ -9,7 +9,7 @@ import pytest
 from uuid_utils import uuid7
 
 from memory_pipelines import MemoryClient, Settings
-from memory_pipelines.domain.errors import Conflict, InvalidInput, NotFound
+from memory_pipelines.domain.errors import Conflict, InvalidInput, MemoryPipelinesError, NotFound
 from memory_pipelines.domain.models import PROJECTIONS
 from tests import engines
 
@@ -260,3 +260,23 @@ def test_history_tells_every_version_with_its_text(client: MemoryClient) -> None
     ]  # fmt: skip
     assert [entry.metadata for entry in entries] == [{}, {"n": 2}, {"n": 2}]
     assert [entry.at for entry in entries] == sorted(entry.at for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "code"),
+    [
+        ({"text": ""}, "text_empty"), ({"text": "x", "metadata": 7}, "metadata_invalid"),
+        ({"text": "x", "expires_at": "soon"}, "timestamp_invalid"),
+        ({"text": "x", "namespace": "other", "id": "00000000-0000-7000-8000-000000000001"}, "namespace_conflict"),
+    ],
+)  # fmt: skip
+def test_a_batch_names_the_item_that_is_wrong_by_place_and_by_what_its_caller_calls_it(
+    client: MemoryClient, wrong: dict[str, Any], code: str
+) -> None:
+    client.save("there already", id="00000000-0000-7000-8000-000000000001")
+    items = [{"text": f"note {n}"} for n in range(600)] + [{"key": "odd one", **wrong}]
+    with pytest.raises(MemoryPipelinesError) as error:
+        client.save_many(items)
+    assert (error.value.code, error.value.detail["index"]) == (code, 600)
+    assert error.value.message.startswith("Item 600, key 'odd one'")
+    assert len(client.list(limit=1000).memories) == 501, "the batch before it is in, its own is not"

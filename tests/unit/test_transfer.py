@@ -128,7 +128,7 @@ def test_fields_become_a_memory_and_the_rest_metadata(record: Record, tmp_path: 
     one, two = record.memories.values()
     assert (one.namespace, one.key, one.thread, one.metadata) == ("given", "a", "t", {"m": 1, "mood": None})
     assert one.created_at == datetime(1660, 1, 1, tzinfo=UTC)
-    assert (two.namespace, two.key, two.entities[0].name) == ("own", "7", "Anna")
+    assert (two.namespace, two.key, two.entities[0].name) == ("given", "7", "Anna")
 
 
 def test_a_mapped_column_serves_its_field_only(record: Record, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import signal
 import sys
 import traceback
 from collections.abc import Sequence
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -102,7 +102,7 @@ def _run(arguments: list[str]) -> int:
         return _left(error.code)
     except MemoryPipelinesError as error:
         _trace()
-        output.failure(error.code, error.message, retryable=error.retryable, detail=error.detail)
+        output.failure(error.code, errors.spoken(error.message, _options(command)), retryable=error.retryable, detail=error.detail)
         return errors.exit_code(error)
     except typer.Abort:
         output.failure("aborted", "Nothing was done.")
@@ -113,6 +113,17 @@ def _run(arguments: list[str]) -> int:
         _trace()
         return _unexpected(error)
     return result if isinstance(result, int) else errors.OK
+
+
+def _options(command: Any, found: dict[str, str] | None = None) -> dict[str, str]:
+    """Arguments of all commands that are options, each with its long form."""
+    found = {} if found is None else found
+    for parameter in command.params:
+        if longest := max((option for option in parameter.opts if option.startswith("--")), key=len, default=None):
+            found.setdefault(parameter.name, longest)
+    for inner in getattr(command, "commands", {}).values():
+        _options(inner, found)
+    return found
 
 
 def _trace() -> None:

@@ -53,7 +53,10 @@ FileFormat = Annotated[Format | None, typer.Option("--format", "-f", help="By de
 )
 def import_(
     file: Annotated[str, typer.Argument(help="JSON lines, CSV or Parquet; - reads standard input.")],
-    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="For lines that name none.")] = None,
+    namespace: Annotated[
+        str | None,
+        typer.Option("--namespace", "-n", help="Where every line goes, whatever it says itself."),
+    ] = None,
     map_: Annotated[list[str] | None, typer.Option("--map", help="Read a field from another column.", metavar="FIELD=COLUMN")] = None,
     on_error: Annotated[OnError, typer.Option("--on-error", help="At a bad line: stop, or skip it and go on.")] = OnError.stop,
     revive: Annotated[bool, typer.Option("--revive", help="Let forgotten keys and ids live again.")] = False,

@@ -153,7 +153,7 @@ class Importer:
             if isinstance(outcome, MemoryPipelinesError):
                 self._reject(number, outcome.code, outcome.message)
             elif outcome == "forgotten":
-                message = "The memory was forgotten and stays so; --revive (revive=True) lets it live again."
+                message = "The memory was forgotten and stays so, unless the import is told to revive."
                 self._reject(number, "memory_forgotten", message)
             else:
                 self._counts[_COUNTED[outcome]] += 1

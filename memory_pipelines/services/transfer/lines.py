@@ -51,7 +51,7 @@ def arrange(raw: Mapping[str, Any], columns: Mapping[str, str], namespace: str |
     Args:
         raw: the line as it was read.
         columns: field -> column, see `columns_of`.
-        namespace: for lines that name none.
+        namespace: where every line goes, whatever the line says itself.
         tabular: cells are strings: nested values are JSON in them, `forget` is a word.
 
     Raises:
@@ -69,7 +69,9 @@ def arrange(raw: Mapping[str, Any], columns: Mapping[str, str], namespace: str |
         if tabular and isinstance(item.get(field), str):
             item[field] = _nested(item[field], field)
     item["metadata"] = _merged(item.get("metadata"), rest)
-    item["namespace"] = item["namespace"] or namespace
+    if namespace is not None and item["namespace"] not in (None, namespace):
+        item["id"] = copied_id(item.get("id"), namespace)  # a memory never moves: this is a copy
+    item["namespace"] = namespace or item["namespace"]
     return item, _forgets(item.pop("forget", None), tabular)
 
 
@@ -79,8 +81,17 @@ def identity(raw: Mapping[str, Any], columns: Mapping[str, str], namespace: str 
     if own_id is not None:
         return f"id {str(own_id).lower()}"
     if own_key is not None:
-        return f"key {_label(own_space) or namespace or 'default'}\0{_label(own_key)}"
+        return f"key {namespace or _label(own_space) or 'default'}\0{_label(own_key)}"
     return None
+
+
+def copied_id(given: Any, namespace: str) -> Any:
+    """The id of a copy in another namespace: made from both, so that copying twice changes nothing. What is no UUID stays, for
+    validation to refuse."""
+    try:
+        return given if given is None else str(uuid.uuid5(uuid.UUID(str(given)), namespace))
+    except ValueError:
+        return given
 
 
 def with_id(item: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -46,13 +46,23 @@ class Line:
     read: float | None = None
 
 
-def format_of(path: str, given: str | None) -> str:
+def format_of(path: str, given: str | None, *, known: bool = False) -> str:
     """The format by its name, else by the file's suffix, else JSON lines.
+
+    Args:
+        known: refuse a suffix that is there and says no format, instead of taking it for JSON lines.
 
     Raises:
         InvalidInput: `format_unknown`
     """
-    name = given or SUFFIXES.get(Path(path).suffix.lower(), "jsonl")
+    suffix = Path(path).suffix.lower()
+    if known and given is None and suffix and suffix not in SUFFIXES and not os.path.isdir(path):
+        raise InvalidInput(
+            "format_unknown",
+            f"The suffix {suffix} says no format: name the file {', '.join(sorted(SUFFIXES))}, or give the format.",
+            {"allowed": list(READERS)},
+        )
+    name = given or SUFFIXES.get(suffix, "jsonl")
     if name not in READERS:
         raise InvalidInput("format_unknown", f"There is no format {name!r}; known are {', '.join(READERS)}.", {"allowed": list(READERS)})
     if path == "-" and name == "parquet":

@@ -45,7 +45,7 @@ def import_file(
 
     Args:
         path: `-` for standard input. A file is read twice: see `repeats.py`.
-        namespace: for lines that name none.
+        namespace: where every line goes; a line that names another becomes a copy, with an id of its own.
         mapping: field -> column, for files with other names.
         on_error: `stop` at the first bad line, writing nothing of its batch; `skip` leaves bad lines out.
         revive: let forgotten keys and ids live again.
@@ -104,10 +104,10 @@ def export_file(
 
     Raises:
         NotFound: `namespace_unknown`
-        InvalidInput: `file_unwritable`, `format_unknown`
+        InvalidInput: `file_unwritable`, `format_unknown` (also for a suffix that says no format, where none is given)
     """
     target = str(path)
-    name = format_of(target, format)
+    name = format_of(target, format, known=True)
     count = 0
     with _completed(target) as file, WRITERS[name](file) as write:
         for page in _pages(platform, namespace):
@@ -139,6 +139,8 @@ def _row(memory: Memory) -> dict[str, Any]:
 @contextmanager
 def _completed(target: str) -> Iterator[str]:
     """The path to write to: renamed to its real name at the end, removed after a failure."""
+    if os.path.isdir(target):
+        raise InvalidInput("file_unwritable", f"This is a folder, name a file in it: {target}", {"file": target})
     if target == "-" or (os.path.exists(target) and not os.path.isfile(target)):  # a pipe or a device has no other name
         yield target
         return

@@ -7,6 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.e2e.command import Cli, space
 
 COUNTS = ("imported", "updated", "unchanged", "forgotten", "rejected")
@@ -79,3 +81,52 @@ def test_a_bad_line_stops_or_is_skipped(cli: Cli, tmp_path: Path) -> None:
     nothing = tmp_path / "nothing.jsonl"
     nothing.write_text("no\nmemories\n")
     assert cli("import", nothing, "--on-error", "skip", "--json").code == 1
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_an_export_imported_into_its_own_record_changes_nothing(cli: Cli, tmp_path: Path, suffix: str) -> None:
+    name, file = space(), tmp_path / f"all.{suffix}"
+    cli("save", "No time was given.", "-n", name, "--key", "a", "--metadata", '{"n": [1, 0.1, null], "z": "ü"}', "--thread", "t")
+    cli("save", "One was.", "-n", name, "--created-at", "2026-01-02T03:04:05.678901Z", "--expires-at", "2199-01-01", "--source", "s")
+    cli("save", "Ada met Ben.", "-n", name, "--entity", "Ada:person", "--relation", "Ada|met|Ben")
+    changed = cli("save", "It changed.", "-n", name, "--json").json["id"]
+    cli("update", changed, "--text", "It changed again.")
+    before = cli("list", "-n", name, "--json").json
+    assert cli("export", file, "-n", name).code == 0
+    for _ in range(2):
+        done = cli("import", file, "--json")
+        assert (done.code, done.json["unchanged"], done.json["updated"], done.json["imported"]) == (0, 4, 0, 0), done.out
+    assert cli("list", "-n", name, "--json").json == before
+    assert [entry["operation"] for entry in cli("history", changed, "--json").json["versions"]] == ["created", "updated"]
+
+
+def test_an_import_into_a_namespace_goes_over_the_files_own_and_a_memory_of_another_is_copied(cli: Cli, tmp_path: Path) -> None:
+    name, other, file = space(), space(), tmp_path / "all.jsonl"
+    saved = cli("save", "Ada sings.", "-n", name, "--key", "song", "--json").json["id"]
+    cli("save", "Ben listens.", "-n", name)
+    cli("export", file, "-n", name)
+    done = cli("import", file, "--namespace", other, "--json").json
+    assert (done["imported"], done["rejected"]) == (2, 0)
+    assert cli("import", file, "--namespace", other, "--json").json["unchanged"] == 2, "copying twice changes nothing"
+    assert cli("get", "--key", "song", "-n", other, "--json").json["id"] != saved
+    assert cli("get", saved, "--json").json["namespace"] == name
+    assert len(cli("list", "-n", name, "--json").json["memories"]) == len(cli("list", "-n", other, "--json").json["memories"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("command", "file", "code"),
+    [
+        ("export", ".", "file_unwritable"), ("export", "folder", "file_unwritable"), ("export", "folder.csv", "file_unwritable"),
+        ("export", "nowhere/x.jsonl", "file_unwritable"), ("export", "memories.xlsx", "format_unknown"),
+        ("import", ".", "file_unreadable"), ("import", "folder", "file_unreadable"), ("import", "folder.csv", "file_unreadable"),
+        ("import", "nowhere.jsonl", "file_unreadable"), ("import", "folder.parquet", "parquet_invalid"),
+        ("export", "folder.parquet", "file_unwritable"),
+    ],
+)  # fmt: skip
+def test_what_is_no_file_is_named(cli: Cli, tmp_path: Path, command: str, file: str, code: str) -> None:
+    for name in ("folder", "folder.csv", "folder.parquet"):
+        (tmp_path / name).mkdir()
+    ran = cli(command, tmp_path / file, "--json")
+    assert ran.error["code"] == code, ran.out
+    assert ran.code in {1, 2}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "folder.csv", "folder.parquet"], "nothing is left behind"
