@@ -8,6 +8,7 @@ from typing import Any
 from memory_pipelines.client.door import Door
 from memory_pipelines.domain.models import DrainResult, Explanation, Status, SyncState, Verdict
 from memory_pipelines.services import explain as explain_service
+from memory_pipelines.services import maintenance as maintenance_service
 from memory_pipelines.services import status as status_service
 from memory_pipelines.services.audit import audit as audit_service
 from memory_pipelines.services.repair.auditing import audit_and_repair
@@ -32,6 +33,17 @@ class Keeping(Door):
     def rebuild(self, projection: str, *, drop: bool = False) -> DrainResult:
         """Make a whole projection again from the record; `drop` deletes the graph first, which a record that was rolled back needs."""
         return sync_service.rebuild(self._platform, projection, drop=drop)
+
+    def maintain(self) -> Mapping[str, int]:
+        """Do the nightly work now: expired memories become deletes, vectors move into their index, old tombstones leave the graph.
+
+        Returns:
+            Rows done by task: `expired`, `folded`, `purged`.
+
+        Raises:
+            Conflict: `lease_held`, another process is at it.
+        """
+        return maintenance_service.maintain(self._platform)
 
     def audit(self, *, deep: bool = False, repair: bool = False, incremental: bool = False, resume: bool = False) -> Verdict:
         """Compare every store with the record; with `repair`, owe what differs, drain, and audit once more.

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from memory_pipelines.client.door import Door
-from memory_pipelines.domain.models import HistoryEntry, Memory, MemoryPage, Related, SearchHit
+from memory_pipelines.domain.models import HistoryEntry, Memory, MemoryPage, Namespace, Related, SearchHit
 from memory_pipelines.services import memories as memories_service
 from memory_pipelines.services import related as related_service
 from memory_pipelines.services import search as search_service
@@ -51,13 +51,26 @@ class Reading(Door):
             created_after=created_after, created_before=created_before, limit=limit, cursor=cursor,
         )  # fmt: skip
 
-    def history(self, id: str) -> tuple[HistoryEntry, ...]:  # noqa: A002
-        """Every version, oldest first; of a forgotten memory only numbers and times.
+    def history(
+        self,
+        id: str | None = None,  # noqa: A002
+        *,
+        key: str | None = None,
+        namespace: str = "default",
+    ) -> tuple[HistoryEntry, ...]:
+        """Every version of the memory with this id, or with this key in its namespace, oldest first; of a forgotten one only numbers and
+        times.
 
         Raises:
-            NotFound: `memory_unknown`
+            NotFound: `memory_unknown`, `namespace_unknown`
         """
-        return memories_service.history(self._platform, id)
+        return memories_service.history(
+            self._platform, memories_service.named(self._platform, id=id, key=key, namespace=namespace, gone=True)
+        )
+
+    def namespaces(self) -> tuple[Namespace, ...]:
+        """Every namespace, by name, with how many memories, entities and relations it holds, and how many bytes were written."""
+        return memories_service.namespaces(self._platform)
 
     def search(
         self,

@@ -8,6 +8,7 @@ from typing import Any
 
 from memory_pipelines.client.door import Door
 from memory_pipelines.domain.models import ForgetResult, SaveResult, Wait
+from memory_pipelines.services import forgetting
 from memory_pipelines.services import memories as memories_service
 
 
@@ -76,15 +77,17 @@ class Writing(Door):
 
     def update(
         self,
-        id: str,  # noqa: A002
+        id: str | None = None,  # noqa: A002
         *,
+        key: str | None = None,
+        namespace: str = "default",
         expected_version: int | None = None,
         wait: Wait = "none",
         timeout: float | None = None,
         **changes: Any,
     ) -> SaveResult:
-        """Change only the fields named: `text`, `metadata` (replaced whole), `thread`, `source`, `created_at`, `expires_at`,
-        `entities`, `relations`.
+        """Change only the fields named, of the memory with this id, or with this key in its namespace: `text`, `metadata` (replaced
+        whole), `thread`, `source`, `created_at`, `expires_at`, `entities`, `relations`.
 
         Args:
             expected_version: refuse with `version_conflict` when someone else wrote since. The same update once more is `unchanged`.
@@ -92,7 +95,8 @@ class Writing(Door):
         Raises:
             NotFound, Gone, Conflict, InvalidInput
         """
-        return memories_service.update(self._platform, id, changes, expected_version=expected_version, wait=wait, timeout=timeout)
+        named = memories_service.named(self._platform, id=id, key=key, namespace=namespace)
+        return memories_service.update(self._platform, named, changes, expected_version=expected_version, wait=wait, timeout=timeout)
 
     def forget(
         self,
@@ -100,14 +104,43 @@ class Writing(Door):
         *,
         key: str | None = None,
         namespace: str | None = None,
+        thread: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        before: datetime | str | None = None,
         wait: Wait = "none",
         timeout: float | None = None,
     ) -> ForgetResult:
-        """Forget one id, one key (of `namespace`, by default `default`), or a whole namespace (when only that is given).
+        """Forget one id, one key (of `namespace`, by default `default`), or a namespace (when neither is given): all of it, or what is
+        chosen of it. `count` says beforehand how much that is.
 
-        The record, its history, full text and vectors are gone when this returns; the graph is owed. Forgetting twice is fine.
+        The record, its history, full text and vectors are gone when this returns; the graph is owed. Forgetting twice is fine, and a call
+        that was interrupted can be made again.
+
+        Args:
+            thread: of a namespace, only this conversation.
+            metadata: only memories whose metadata contain these pairs.
+            before: only memories created before this time.
 
         Raises:
             NotFound: `memory_unknown`, `namespace_unknown`
+            InvalidInput: `arguments_invalid`, `metadata_invalid`, `timestamp_invalid`
         """
-        return memories_service.forget(self._platform, id=id, key=key, namespace=namespace, wait=wait, timeout=timeout)
+        return forgetting.forget(
+            self._platform, id=id, key=key, namespace=namespace, thread=thread, metadata=metadata, before=before, wait=wait, timeout=timeout
+        )
+
+    def count(
+        self,
+        *,
+        namespace: str = "default",
+        thread: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        before: datetime | str | None = None,
+    ) -> int:
+        """How many memories `forget` with the same arguments would find; what has expired and is not yet swept counts.
+
+        Raises:
+            NotFound: `namespace_unknown`
+            InvalidInput: `metadata_invalid`, `timestamp_invalid`
+        """
+        return forgetting.count(self._platform, namespace=namespace, thread=thread, metadata=metadata, before=before)

@@ -13,12 +13,14 @@ from memory_pipelines.domain.models import (
     Claim,
     Entity,
     EntityAlias,
+    EntitySummary,
     ForgetResult,
     HistoryEntry,
     Lease,
     Memory,
     MemoryInput,
     MergeResult,
+    Namespace,
     Ref,
     SaveResult,
     SearchHit,
@@ -36,8 +38,11 @@ class MemoryRecords(Protocol):
     def update(self, id: str, changes: Mapping[str, Any], *, expected_version: int | None = None) -> SaveResult: ...  # noqa: A002
 
     def forget(
-        self, *, ids: Sequence[str] = (), key: str | None = None, namespace: str | None = None, limit: int = 500
-    ) -> tuple[ForgetResult, bool]: ...
+        self, *, ids: Sequence[str] = (), key: str | None = None, namespace: str | None = None, limit: int = 500,
+        chosen: Mapping[str, Any] | None = None,
+    ) -> tuple[ForgetResult, bool]: ...  # fmt: skip
+
+    def count(self, namespace: str, chosen: Mapping[str, Any]) -> int: ...
 
     def get(self, *, id: str | None = None, key: str | None = None, namespace: str | None = None) -> Memory: ...  # noqa: A002
 
@@ -48,6 +53,8 @@ class MemoryRecords(Protocol):
     def history(self, id: str) -> tuple[HistoryEntry, ...]: ...  # noqa: A002
 
     def namespaces(self) -> list[str]: ...
+
+    def namespace_counts(self, *, limit: int, after: str | None = None) -> tuple[Namespace, ...]: ...
 
     def search(self, request: Mapping[str, Any]) -> tuple[SearchHit, ...]: ...
 
@@ -129,6 +136,8 @@ class EntityRecords(Protocol):
     def aliases(self, namespace: str, *, limit: int, after: tuple[str, str] | None = None) -> tuple[EntityAlias, ...]: ...
 
     def entity(self, namespace: str, name: str, *, limit: int) -> Entity: ...
+
+    def entities(self, filters: Mapping[str, Any]) -> tuple[EntitySummary, ...]: ...
 
 
 class EmbeddingRecords(Protocol):

@@ -12,12 +12,13 @@ from typing import Any
 from memory_pipelines.domain import validation
 from memory_pipelines.domain.errors import Conflict, Gone, InvalidInput, MemoryPipelinesError
 from memory_pipelines.domain.failpoints import reach
-from memory_pipelines.domain.models import ForgetResult, HistoryEntry, Memory, MemoryInput, MemoryPage, Ref, SaveResult, Wait, as_json
+from memory_pipelines.domain.models import HistoryEntry, Memory, MemoryInput, MemoryPage, Namespace, SaveResult, Wait, as_json
 from memory_pipelines.services import events
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.sync import waiting
 
 BATCH = 500
+NAMESPACES = 100  # a page of their counts
 _WRITTEN = {"created", "updated", "revived"}
 
 
@@ -104,50 +105,6 @@ def _update_half_of_links(platform: Platform, memory_id: str, checked: dict[str,
                 raise
 
 
-def forget(
-    platform: Platform,
-    *,
-    id: str | None,  # noqa: A002
-    key: str | None,
-    namespace: str | None,
-    wait: Wait = "none",
-    timeout: float | None = None,
-) -> ForgetResult:
-    """Forget one id, one key, or a namespace page by page; see `MemoryClient.forget`."""
-    if id is not None and key is not None:
-        raise InvalidInput("arguments_invalid", "Name an id or a key, not both.")
-    if id is None and key is None and namespace is None:
-        raise InvalidInput("arguments_invalid", "Name what to forget: an id, a key, or a whole namespace.")
-    if id is not None:
-        result, _ = platform.record.forget(ids=[validation.identifier(id)])
-    elif key is not None:
-        result, _ = platform.record.forget(key=validation.key(key), namespace=validation.namespace(namespace or "default"))
-    else:
-        return _forget_namespace(platform, validation.namespace(namespace), wait, timeout)
-    reach("forget.committed")
-    events.publish(platform, result.touched)
-    reach("forget.published")
-    waiting.bring_refs(platform, result.touched, wait=wait, timeout=timeout)
-    return result
-
-
-def _forget_namespace(platform: Platform, namespace: str, wait: Wait, timeout: float | None) -> ForgetResult:
-    total = 0
-    ids: list[str] = []
-    touched: list[Ref] = []
-    while True:
-        page, more = platform.record.forget(namespace=namespace, limit=BATCH)
-        reach("forget.committed")
-        events.publish(platform, page.touched)
-        total += page.forgotten
-        ids.extend(page.ids)
-        touched.extend(page.touched)
-        if not more:
-            break
-    waiting.bring_refs(platform, touched, wait=wait, timeout=timeout)
-    return ForgetResult(total, tuple(ids), page.at, tuple(touched))
-
-
 def get(platform: Platform, *, id: str | None, key: str | None, namespace: str) -> Memory:  # noqa: A002
     """One live memory; see `MemoryClient.get`."""
     if (id is None) == (key is None):
@@ -184,6 +141,36 @@ def filters(
         "created_before": as_json(validation.moment(created_before, "created_before")),
     }
     return {name: value for name, value in chosen.items() if value is not None}
+
+
+def named(platform: Platform, *, id: str | None, key: str | None, namespace: str, gone: bool = False) -> str:  # noqa: A002
+    """The id of a memory that is named by its id or by its key.
+
+    Args:
+        gone: also of one that was forgotten or has expired.
+
+    Raises:
+        InvalidInput: `arguments_invalid`, not just one of them is given.
+        NotFound, Gone: of a key; an id is not looked up.
+    """
+    if (id is None) == (key is None):
+        raise InvalidInput("arguments_invalid", "Name an id or a key, and not both.")
+    if id is not None:
+        return validation.identifier(id)
+    try:
+        return platform.record.get(key=validation.key(key), namespace=validation.namespace(namespace)).id
+    except Gone as error:
+        if gone:
+            return str(error.detail["id"])
+        raise
+
+
+def namespaces(platform: Platform) -> tuple[Namespace, ...]:
+    """Every namespace with what it holds, by name; see `MemoryClient.namespaces`."""
+    found: list[Namespace] = []
+    while page := platform.record.namespace_counts(limit=NAMESPACES, after=found[-1].name if found else None):
+        found += page
+    return tuple(found)
 
 
 def history(platform: Platform, id: str) -> tuple[HistoryEntry, ...]:  # noqa: A002

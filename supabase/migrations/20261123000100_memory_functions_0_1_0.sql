@@ -1507,6 +1507,33 @@ begin
   return result;
 end $$;
 
+-- A page of the live entities of a namespace, by name.
+--   {"namespace", "limit", "type"?, "prefix"?: key, "after"?: [key, id]} -> [{id, name, type, key, mentions, newest}, …]
+--   `mentions` counts memories; `newest` is when the newest of them was written.
+create or replace function public.memory_entities_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  page jsonb;
+begin
+  perform memory.known_namespace(p ->> 'namespace');
+  select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'name', g.name, 'type', g.type, 'key', g.name_key, 'mentions', m.mentions, 'newest', m.newest)
+    order by g.name_key collate "C", g.id), '[]') into page
+  from (
+    select e.id, e.name, e.type, e.name_key from memory.entities e
+    where e.namespace = p ->> 'namespace' and e.deleted_at is null
+      and (p ->> 'type' is null or e.type = p ->> 'type')
+      and (p ->> 'prefix' is null or starts_with(e.name_key, p ->> 'prefix'))
+      and (p -> 'after' is null or (e.name_key collate "C", e.id) > (p -> 'after' ->> 0, (p -> 'after' ->> 1)::uuid))
+    order by e.name_key collate "C", e.id limit (p ->> 'limit')::integer
+  ) g
+  cross join lateral (
+    select count(distinct n.memory_id) as mentions, max(n.valid_from) as newest from memory.mentions n
+    where n.shown_id = g.id or (n.entity_id = g.id and n.shown_id is null)
+  ) m;
+  return page;
+end $$;
+
 -- What lives as long as a memory says it: entities and relations whose last support is gone are deleted, versioned like any other write.
 
 -- Deletes entities and relations, of those given, that nothing supports any more. Returns the refs that changed.
@@ -1790,6 +1817,14 @@ begin
   perform memory.owe('graph', 'memory', array[p_memory.id]);
 end $$;
 
+-- Whether a memory is there, expired or not, and is meant by a request's filters.
+create or replace function memory.chosen(m memory.memories, p jsonb) returns boolean language sql stable as $$
+  select m.namespace = p ->> 'namespace' and m.deleted_at is null
+    and (p ->> 'thread' is null or m.thread = p ->> 'thread')
+    and (p -> 'metadata' is null or m.metadata @> (p -> 'metadata'))
+    and (p ->> 'created_before' is null or m.created_at < (p ->> 'created_before')::timestamptz)
+$$;
+
 -- Keeps the version that is about to be replaced.
 create or replace function memory.keep_version(m memory.memories) returns void language sql as $$
   insert into memory.history (memory_id, version, revision, operation, at, text, metadata, thread, source)
@@ -1818,6 +1853,49 @@ begin
   end if;
   return m;
 end $$;
+
+-- How much there is: of what a filter means, and by namespace. Nothing here writes.
+
+-- How many memories a request to forget would find.  {"namespace", "thread"?, "metadata"?, "created_before"?} -> n
+create or replace function public.memory_count_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+begin
+  perform memory.known_namespace(p ->> 'namespace');
+  return to_jsonb((select count(*) from memory.memories m where memory.chosen(m, p)));
+end $$;
+
+-- What some namespaces hold, a page of them by name.
+--   {"limit", "after"?: name} -> [{name, memories, entities, relations, bytes, newest, outside_edits}, …]
+--   `memories` are live and not expired; `bytes` is what was written of them, texts and metadata, in UTF-8.
+create or replace function public.memory_namespace_counts_v1(input text) returns jsonb
+language sql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+  with page as (
+    select n.name, n.outside_edits from memory.namespaces n
+    where input::jsonb ->> 'after' is null or n.name > input::jsonb ->> 'after'
+    order by n.name limit (input::jsonb ->> 'limit')::integer
+  )
+  select coalesce(jsonb_agg(jsonb_build_object(
+      'name', g.name, 'memories', coalesce(m.memories, 0), 'bytes', coalesce(m.bytes, 0), 'newest', m.newest,
+      'entities', coalesce(e.entities, 0), 'relations', coalesce(r.relations, 0), 'outside_edits', g.outside_edits
+    ) order by g.name), '[]')
+  from page g
+  left join (
+    select x.namespace, count(*) as memories, sum(octet_length(x.text) + octet_length(x.metadata::text)) as bytes, max(x.created_at) as newest
+    from memory.memories x
+    where x.namespace in (select name from page) and x.deleted_at is null and (x.expires_at is null or x.expires_at > now())
+    group by x.namespace
+  ) m on m.namespace = g.name
+  left join (
+    select x.namespace, count(*) as entities from memory.entities x
+    where x.namespace in (select name from page) and x.deleted_at is null group by x.namespace
+  ) e on e.namespace = g.name
+  left join (
+    select x.namespace, count(*) as relations from memory.relations x
+    where x.namespace in (select name from page) and x.deleted_at is null group by x.namespace
+  ) r on r.namespace = g.name
+$$;
 
 -- Memories become tombstones: forgotten by a person, or expired. What was written is gone when the transaction ends; the graph is owed.
 
@@ -1857,8 +1935,9 @@ begin
   return jsonb_build_object('ids', to_jsonb(live_ids), 'touched', touched);
 end $$;
 
--- Forgets ids, one key of a namespace, or a page of a namespace. Forgetting what is forgotten succeeds and counts nothing.
---   {"ids": [id, …]} | {"namespace", "key"} | {"namespace", "limit"} -> {"ids": [forgotten now], "at", "touched", "more": boolean}
+-- Forgets ids, one key of a namespace, or a page of a namespace: of all of it, or of what passes a filter. Forgetting what is forgotten
+-- succeeds and counts nothing. What has expired is found too: it is there until it is forgotten.
+--   {"ids": [id, …]} | {"namespace", "key"} | {"namespace", "limit", "thread"?, "metadata"?, "created_before"?} -> {"ids": [forgotten now], "at", "touched", "more": boolean}
 create or replace function public.memory_forget_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
@@ -1882,7 +1961,7 @@ begin
       end if;
     else
       select array_agg(id) into ids
-      from (select id from memory.memories where namespace = p ->> 'namespace' and deleted_at is null limit (p ->> 'limit')::integer) x;
+      from (select m.id from memory.memories m where memory.chosen(m, p) limit (p ->> 'limit')::integer) x;
     end if;
   end if;
   result := memory.bury(coalesce(ids, '{}'), 'forgotten');
@@ -3075,7 +3154,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '081e370fdb4572a8bd875aadb478ba0ec7de831914ee71e5753e180beb719067') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '4c4b818c75ad856edc968892c4efe7018e27c7746c09392ed310e10f7043c64c') on conflict (name) do update set value = excluded.value;
 
 reset check_function_bodies;
 reset search_path;

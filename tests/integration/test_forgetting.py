@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from memory_pipelines import MemoryClient, Settings
-from memory_pipelines.domain.errors import Gone, NotFound
+from memory_pipelines.domain.errors import Gone, InvalidInput, NotFound
 from memory_pipelines.services import maintenance
 from memory_pipelines.services.platform import Platform
 from tests import engines
+from tests.integration import faults
 
 
 def soon(client: MemoryClient, **fields: Any) -> str:
@@ -50,7 +51,7 @@ def test_a_key_is_forgotten_in_its_namespace_only(client: MemoryClient) -> None:
 
 
 def test_a_whole_namespace_is_forgotten_page_by_page(client: MemoryClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("memory_pipelines.services.memories.BATCH", 7)
+    monkeypatch.setattr("memory_pipelines.services.forgetting.BATCH", 7)
     client.save_many({"text": f"Note {n}.", "namespace": "gone"} for n in range(30))
     client.save("Stays.", namespace="kept")
     receipt = client.forget(namespace="gone")
@@ -179,3 +180,62 @@ def test_maintenance_does_not_bury_what_was_revived_while_it_looked(client: Memo
         writer.execute("commit")
         assert maintained.result()["expired"] == 0
     assert client.get(gone).text == "The heron leaves."
+
+
+def test_what_is_chosen_is_forgotten_everywhere_and_the_rest_stays(client: MemoryClient) -> None:
+    some = {"entities": [{"name": "Ada"}], "namespace": "n"}
+    items = [{"text": f"Ada met Ben at {n}.", "thread": "t" if n % 2 else "u", **some} for n in range(20)]
+    client.save_many(items)
+    client.sync()
+    assert client.count(namespace="n", thread="t") == 10
+    result = client.forget(namespace="n", thread="t", wait="all")
+    assert (result.forgotten, result.at is not None) == (10, True)
+    assert (client.count(namespace="n", thread="t"), client.count(namespace="n")) == (0, 10)
+    assert client.forget(namespace="n", thread="t").forgotten == 0
+    assert client.audit(deep=True).clean
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"thread": "t"}, {"thread": "t", "key": "k"}, {"before": "2026-01-01", "id": "00000000-0000-7000-8000-000000000001"},
+        {"namespace": "n", "metadata": {}}, {"namespace": "n", "before": "soon"},
+    ],
+)  # fmt: skip
+def test_a_choice_that_cannot_be_meant_forgets_nothing(client: MemoryClient, asked: dict[str, Any]) -> None:
+    client.save("stays", namespace="n", thread="t", key="k")
+    with pytest.raises(InvalidInput):
+        client.forget(**asked)
+    assert client.count(namespace="n") == 1
+
+
+def test_a_forget_that_was_killed_between_two_pages_is_finished_by_the_next(client: MemoryClient, settings: Settings) -> None:
+    client.save_many([{"text": f"note {n}", "namespace": "n", "thread": "t"} for n in range(1200)] + [{"text": "stays", "namespace": "n"}])
+    client.sync()
+    faults.killed_at(settings, "forget.committed", "client.forget(namespace='n', thread='t')")
+    left = client.count(namespace="n", thread="t")
+    assert left == 700, "a page is forgotten, whole"
+    assert client.forget(namespace="n", thread="t").forgotten == left
+    client.sync()
+    assert client.count(namespace="n") == 1
+    assert client.audit(deep=True).clean
+
+
+def test_history_and_update_take_a_key(client: MemoryClient) -> None:
+    client.save("Mara lives in Porto.", key="home", namespace="n")
+    assert client.update(key="home", namespace="n", text="Mara lives in Lisbon.").version == 2
+    assert [entry.version for entry in client.history(key="home", namespace="n")] == [1, 2]
+    client.forget(key="home", namespace="n")
+    assert [entry.text for entry in client.history(key="home", namespace="n")] == [None] * 3, "numbers and times are left"
+    with pytest.raises(Gone):
+        client.update(key="home", namespace="n", text="x")
+    for neither in ({}, {"id": "00000000-0000-7000-8000-000000000001", "key": "home"}):
+        with pytest.raises(InvalidInput):
+            client.history(**neither)
+
+
+def test_maintenance_sweeps_what_has_expired(client: MemoryClient) -> None:
+    client.save("Over.", expires_at="2020-01-01", wait="all")
+    assert client.maintain()["expired"] == 1
+    assert client.count() == 0
+    assert client.maintain()["expired"] == 0

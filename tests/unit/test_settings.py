@@ -91,11 +91,15 @@ SIGNATURES = {
     "dead_letters": "projection limit cursor",
     "drop_dead": "names",
     "retry_dead": "names projection all_of_them accept_empty",
-    "forget": "id key namespace wait timeout",
+    "forget": "id key namespace thread metadata before wait timeout",
+    "count": "namespace thread metadata before",
+    "entities": "namespace type prefix limit cursor",
+    "maintain": "",
+    "namespaces": "",
     "from_env": "settings",
     "get": "id key namespace",
     "health": "",
-    "history": "id",
+    "history": "id key namespace",
     "list": "namespace thread metadata created_after created_before limit cursor",
     "plan_repair": "deep last",
     "policies": "",
@@ -112,7 +116,7 @@ SIGNATURES = {
     "status": "",
     "sync": "projections",
     "sync_state": "id",
-    "update": "id expected_version wait timeout changes",
+    "update": "id key namespace expected_version wait timeout changes",
 }
 
 

@@ -105,6 +105,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> Record:
     fake = Record()
     for module in (transfer, transfer_importer, transfer_repeats):
         monkeypatch.setattr(module, "memories_service", fake)
+    monkeypatch.setattr(transfer_importer, "forgetting", fake)
     return fake
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -82,6 +83,33 @@ class Entity:
     mentions: int
     aliases: tuple[EntityAlias, ...] = ()
     memories: tuple[NamedMention, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class EntitySummary:
+    """An entity in a list. `mentions` counts memories, `newest` is when the newest of them was written, `key` the form of the name that
+    spellings are compared in."""
+
+    id: str
+    name: str
+    type: str
+    key: str
+    mentions: int
+    newest: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EntityPage:
+    """One page of a list of entities; `cursor` continues it and is None on the last page."""
+
+    entities: tuple[EntitySummary, ...]
+    cursor: str | None = None
+
+    def __iter__(self) -> Iterator[EntitySummary]:
+        return iter(self.entities)
+
+    def __len__(self) -> int:
+        return len(self.entities)
 
 
 @dataclass(frozen=True, slots=True)

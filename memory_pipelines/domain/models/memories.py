@@ -140,3 +140,17 @@ class SearchHit:
     key: str | None = None
     thread: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """What a namespace holds. `memories` are live, `bytes` is what was written of them (texts and metadata, in UTF-8), `newest` the newest
+    time of one; `outside_edits` is its policy."""
+
+    name: str
+    memories: int
+    entities: int
+    relations: int
+    bytes: int
+    newest: datetime | None
+    outside_edits: str

@@ -29,7 +29,10 @@ from memory_pipelines.entrypoints.cli import (
     engines,
     entities,
     explain,
+    forgetting,
+    maintenance,
     memories,
+    namespaces,
     output,
     policy,
     repair,
@@ -46,7 +49,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-for group in (demo, dev, memories, search, entities, transfer, sync, dead, audit, explain, repair, policy, doctor, engines):
+GROUPS = (
+    demo, dev, memories, forgetting, namespaces, search, entities, transfer, sync, dead, audit, explain, repair, policy, doctor,
+    maintenance, engines,
+)  # fmt: skip
+for group in GROUPS:
     app.add_typer(group.app)
 
 _debug = False

@@ -95,3 +95,32 @@ def show(name: Name, namespace: options.Namespace = "default", limit: options.Li
         (one.memory, one.name, origins[one.given, one.extracted], one.version, output.when(one.valid_from)) for one in found.memories
     ]
     output.table(f"Mentioned by {found.mentions:,} memories", ("memory", "as", "said by", "version", "since"), mentions, right=("version",))
+
+
+@entities.command(
+    "list",
+    epilog=options.examples(
+        "memory-pipelines entities list --namespace mara", "memory-pipelines entities list -n mara --type person --prefix Ma -l 20 --json"
+    ),
+)
+def list_(
+    namespace: options.Namespace = "default",
+    type: Annotated[str | None, typer.Option("--type", help="Only of this type, such as person or place.")] = None,  # noqa: A002
+    prefix: Annotated[str | None, typer.Option("--prefix", help="Only names that begin so.")] = None,
+    limit: options.Limit = 50,
+    cursor: Annotated[str | None, typer.Option("--cursor", help="Go on after an earlier page.")] = None,
+    json: options.Json = False,
+) -> None:
+    """List the entities that memories mention, by name, with how many memories mention each."""
+    with open_client() as client:
+        page = client.entities(namespace=namespace, type=type, prefix=prefix, limit=limit, cursor=cursor)
+    if json:
+        output.document(page)
+        return
+    if not page.entities:
+        output.say("No entity here: they come with the links of a save, and with memory-pipelines sync.")
+        return
+    rows = [(one.name, one.type, one.mentions, output.when(one.newest), one.id) for one in page.entities]
+    output.table(None, ("name", "type", "memories", "newest", "id"), rows, right=("memories",))
+    if page.cursor:
+        output.note(f"[dim]There are more: --cursor {page.cursor}[/dim]")

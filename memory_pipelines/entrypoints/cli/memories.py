@@ -1,11 +1,10 @@
-"""`save`, `get`, `list`, `update`, `forget`, `history`: single memories.
+"""`save`, `get`, `list`, `update`, `history`: single memories. Forgetting them: `forgetting.py`.
 
 To add a command, see the docstring of this package. Must stay out: rules about memories (`domain/validation.py`).
 """
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -70,7 +69,7 @@ def get(
     json: options.Json = False,
 ) -> None:
     """Show one memory, by its id or its key."""
-    _one_of(id, key)
+    one_of(id, key)
     with open_client() as client:
         memory = client.get(id, key=key, namespace=namespace)
     if json:
@@ -124,11 +123,14 @@ def list_(
     rich_help_panel=PANEL,
     epilog=options.examples(
         'memory-pipelines update 0198c7a2-5d3e-7c41-9f6b-2f1d7f0a9c55 --text "Mara lives in Porto."',
+        'memory-pipelines update --key home --namespace mara --text "Mara lives in Porto."',
         """memory-pipelines update 0198c7a2-5d3e-7c41-9f6b-2f1d7f0a9c55 --metadata '{"sure": true}' --clear thread --expected-version 3""",
     ),
 )
 def update(
-    id: Annotated[str, typer.Argument(help="Its id.")],  # noqa: A002
+    id: Annotated[str | None, typer.Argument(help="Its id; or use --key.")] = None,  # noqa: A002
+    key: options.Key = None,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Of the key.")] = "default",
     text: Annotated[str | None, typer.Option("--text", "-t", help="The new text; - reads standard input.")] = None,
     metadata: Annotated[str | None, typer.Option("--metadata", "-m", help="The new metadata, whole.", metavar="JSON")] = None,
     thread: options.Thread = None,
@@ -156,51 +158,32 @@ def update(
         changes[field] = None
     if not changes:
         raise typer.BadParameter("nothing to change: name at least one field", param_hint="--text, --metadata, …")
+    one_of(id, key)
     with open_client() as client:
-        _saved(client.update(id, expected_version=expected_version, wait=wait.value, timeout=timeout, **changes), json)
+        _saved(
+            client.update(id, key=key, namespace=namespace, expected_version=expected_version, wait=wait.value, timeout=timeout, **changes),
+            json,
+        )
 
 
 @app.command(
     rich_help_panel=PANEL,
     epilog=options.examples(
-        "memory-pipelines forget 0198c7a2-5d3e-7c41-9f6b-2f1d7f0a9c55",
-        "memory-pipelines forget --key home --namespace mara --wait all",
-        "memory-pipelines forget --namespace mara --yes",
+        "memory-pipelines history 0198c7a2-5d3e-7c41-9f6b-2f1d7f0a9c55", "memory-pipelines history --key home --namespace mara --json"
     ),
 )
-def forget(
-    id: Annotated[str | None, typer.Argument(help="Its id; or use --key; or --namespace alone for a whole namespace.")] = None,  # noqa: A002
+def history(
+    id: Annotated[str | None, typer.Argument(help="Its id; or use --key.")] = None,  # noqa: A002
     key: options.Key = None,
-    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Of the key; alone, everything in it.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask before forgetting a whole namespace.")] = False,
-    wait: options.WaitFor = options.Wait.none,
-    timeout: options.Timeout = None,
+    namespace: Annotated[str, typer.Option("--namespace", "-n", help="Of the key.")] = "default",
     json: options.Json = False,
 ) -> None:
-    """Forget one memory, or a whole namespace: text, history, vectors and graph. It cannot be undone."""
-    if id is None and key is None and namespace is not None:
-        _confirm(namespace, yes)
-    else:
-        _one_of(id, key)
-        if id is not None and namespace is not None:
-            raise typer.BadParameter("an id needs no namespace", param_hint="--namespace")
-    with open_client() as client:
-        result = client.forget(id, key=key, namespace=namespace, wait=wait.value, timeout=timeout)
-    if json:
-        output.document({"forgotten": result.forgotten, "ids": result.ids, "at": result.at})
-    elif result.forgotten:
-        output.say(f"Forgotten: {result.forgotten:,}. Gone from text, history and vectors; the graph follows with the next sync.")
-    else:
-        output.say("Nothing left to forget: it was forgotten before.")
-
-
-@app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines history 0198c7a2-5d3e-7c41-9f6b-2f1d7f0a9c55"))
-def history(id: Annotated[str, typer.Argument(help="Its id.")], json: options.Json = False) -> None:  # noqa: A002
     """Show every version of a memory, oldest first. Of a forgotten one, only numbers and times are left."""
+    one_of(id, key)
     with open_client() as client:
-        versions = client.history(id)
+        versions = client.history(id, key=key, namespace=namespace)
     if json:
-        output.document({"id": id.lower(), "versions": versions})
+        output.document({"id": id and id.lower(), "key": key, "versions": versions})
         return
     rows = [(item.version, item.operation, output.when(item.at), output.cut(item.text or "", 200)) for item in versions]
     output.table(None, ("version", "what", "when", "text"), rows, right=("version",))
@@ -218,14 +201,7 @@ def _row(memory: Memory) -> tuple[str, str, str, str]:
     return memory.id, memory.key or "", output.when(memory.created_at), output.cut(memory.text, 120)
 
 
-def _one_of(id: str | None, key: str | None) -> None:  # noqa: A002
+def one_of(id: str | None, key: str | None) -> None:  # noqa: A002
+    """Refuse a command that names both an id and a key, or neither."""
     if (id is None) == (key is None):
         raise typer.BadParameter("give either an id or --key", param_hint="ID")
-
-
-def _confirm(namespace: str, yes: bool) -> None:
-    if yes:
-        return
-    if output.wants_document() or not sys.stdin.isatty():
-        raise typer.BadParameter("forgetting a whole namespace needs --yes where nobody can be asked", param_hint="--namespace")
-    typer.confirm(f"Forget every memory in {output.cut(namespace, 80)}? This cannot be undone.", abort=True, err=True)

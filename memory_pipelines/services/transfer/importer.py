@@ -14,6 +14,7 @@ from typing import Any, Literal
 from memory_pipelines.domain.errors import Conflict, InvalidInput, MemoryPipelinesError, NotFound
 from memory_pipelines.domain.models import ImportResult, LineError, MemoryInput
 from memory_pipelines.domain.validation import identifier, key, memory_input, namespace
+from memory_pipelines.services import forgetting
 from memory_pipelines.services import memories as memories_service
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.transfer.lines import arrange, columns_of, identity, with_id
@@ -128,7 +129,7 @@ class Importer:
 
     def _forget(self, line: Line, target: Mapping[str, str]) -> None:
         try:
-            result = memories_service.forget(self._platform, id=target.get("id"), key=target.get("key"), namespace=target.get("namespace"))
+            result = forgetting.forget(self._platform, id=target.get("id"), key=target.get("key"), namespace=target.get("namespace"))
         except NotFound as error:
             self._reject(line.number, error.code, error.message)
         else:

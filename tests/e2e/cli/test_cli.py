@@ -23,7 +23,8 @@ COMMANDS: dict[str, Any] = {
 EXPECTED = {
     "demo", "dev", "up", "down", "import", "export", "save", "get", "list", "search", "update", "forget", "history", "related",
     "status", "sync", "rebuild", "audit", "explain", "repair", "policy set", "policy list", "doctor", "migrate",
-    "dead list", "dead show", "dead retry", "dead drop", "entities merge", "entities unmerge", "entities aliases", "entities show",
+    "dead list", "dead show", "dead retry", "dead drop", "namespaces", "maintain",
+    "entities list", "entities merge", "entities unmerge", "entities aliases", "entities show",
 }  # fmt: skip
 
 
@@ -208,3 +209,49 @@ def test_dead_letters_are_listed_and_what_is_none_is_refused(cli: Cli) -> None:
     assert {name: facts["mode"] for name, facts in breakers.items()} == dict.fromkeys(
         ("graph", "embedder", "extractor", "record", "redis"), "closed"
     )
+
+
+def test_namespaces_and_entities_are_listed(cli: Cli) -> None:
+    name = space()
+    cli("save", "Ada met Ben.", "-n", name, "--entity", "Ada:person", "--entity", "Ben:person", "--relation", "Ada|met|Ben")
+    (one,) = [one for one in cli("namespaces", "--json").json["namespaces"] if one["name"] == name]
+    assert (one["memories"], one["entities"], one["relations"], one["bytes"]) == (1, 2, 1, len("Ada met Ben.{}"))
+    assert f"{one['bytes']} B" in cli("namespaces").out
+    page = cli("entities", "list", "-n", name, "-l", "1", "--json").json
+    assert [entity["name"] for entity in page["entities"]] == ["Ada"]
+    rest = cli("entities", "list", "-n", name, "--cursor", page["cursor"], "--json").json
+    assert ([entity["name"] for entity in rest["entities"]], rest["cursor"]) == (["Ben"], None)
+    assert "No entity here" in cli("entities", "list", "-n", name, "--type", "place").out
+    assert cli("entities", "list", "-n", name, "--cursor", "odd", "--json").error["code"] == "cursor_invalid"
+
+
+def test_some_of_a_namespace_are_forgotten_only_on_purpose(cli: Cli) -> None:
+    name = space()
+    for text, thread in (("one", "t"), ("two", "t"), ("three", "u")):
+        cli("save", text, "-n", name, "--thread", thread, "--created-at", "2026-01-01", "--metadata", json.dumps({"thread": thread}))
+    asked = cli("forget", "--namespace", name, "--thread", "t")
+    assert asked.code == 2
+    assert "2 memories" in " ".join(asked.err.split())
+    assert len(cli("list", "-n", name, "--json").json["memories"]) == 3
+    assert cli("forget", "-n", name, "--metadata", '{"thread": "t"}', "--before", "2025-01-01", "--yes", "--json").json["forgotten"] == 0
+    assert cli("forget", "-n", name, "--metadata", '{"thread": "t"}', "--before", "2027-01-01", "--yes", "--json").json["forgotten"] == 2
+    assert [memory["text"] for memory in cli("list", "-n", name, "--json").json["memories"]] == ["three"]
+    for wrong in (("--thread", "t"), ("--thread", "t", "--key", "k", "-n", name), ("--before", "2026-01-01", space())):
+        assert cli("forget", *wrong, "--yes").code == 2
+
+
+def test_a_key_stands_for_an_id(cli: Cli) -> None:
+    name = space()
+    cli("save", "Mara lives in Porto.", "-n", name, "--key", "home")
+    assert cli("update", "--key", "home", "-n", name, "--text", "Mara lives in Lisbon.", "--json").json["version"] == 2
+    assert [one["version"] for one in cli("history", "--key", "home", "-n", name, "--json").json["versions"]] == [1, 2]
+    assert cli("history").code == cli("update", "--text", "x").code == 2
+
+
+def test_maintenance_by_hand(cli: Cli) -> None:
+    name = space()
+    cli("save", "Over.", "-n", name, "--expires-at", "2020-01-01")
+    done = cli("maintain", "--json")
+    assert done.code == 0, done.err
+    assert done.json["expired"] >= 1
+    assert cli("maintain").code == 0

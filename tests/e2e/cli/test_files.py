@@ -119,7 +119,7 @@ def test_an_import_into_a_namespace_goes_over_the_files_own_and_a_memory_of_anot
         ("export", ".", "file_unwritable"), ("export", "folder", "file_unwritable"), ("export", "folder.csv", "file_unwritable"),
         ("export", "nowhere/x.jsonl", "file_unwritable"), ("export", "memories.xlsx", "format_unknown"),
         ("import", ".", "file_unreadable"), ("import", "folder", "file_unreadable"), ("import", "folder.csv", "file_unreadable"),
-        ("import", "nowhere.jsonl", "file_unreadable"), ("import", "folder.parquet", "parquet_invalid"),
+        ("import", "nowhere.jsonl", "file_unreadable"), ("import", "folder.parquet", "file_unreadable"),
         ("export", "folder.parquet", "file_unwritable"),
     ],
 )  # fmt: skip

@@ -44,6 +44,7 @@ def test_every_command_works(odd: Cli, folder: Path) -> None:
         ("list", "-n", "odd"), ("search", "whom?", "-n", "odd"), ("related", "Ada", "-n", "odd"), ("export", "out é.parquet", "-n", "odd"),
         ("entities merge", "Bea", "Ada", "-n", "odd"), ("entities show", "Ada", "-n", "odd"), ("entities aliases", "-n", "odd"),
         ("entities unmerge", "Bea", "-n", "odd"), ("save", "Cleo sings.", "-n", "odd", "--key", "c"), ("status",), ("sync",),
+        ("namespaces",), ("entities list", "-n", "odd"), ("maintain",),
         ("policy list",), ("policy set", "odd", "record-wins"), ("dead list",), ("rebuild", "graph"), ("audit", "--deep"),
         ("repair", "--plan", "plan é.json"), ("repair", "--apply", "plan é.json"), ("doctor",), ("forget", "--key", "c", "-n", "odd"),
     ]  # fmt: skip

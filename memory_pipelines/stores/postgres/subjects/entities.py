@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memory_pipelines.domain.models import Entity, EntityAlias, Lease, MergeResult, NamedMention
+from memory_pipelines.domain.models import Entity, EntityAlias, EntitySummary, Lease, MergeResult, NamedMention
 from memory_pipelines.domain.names import name_key
 from memory_pipelines.stores.postgres import shapes
 from memory_pipelines.stores.postgres.subjects.caller import Caller
@@ -56,6 +56,11 @@ class Entities(Caller):
         mentions = tuple(NamedMention(**{**mention, "valid_from": shapes.moment(mention["valid_from"])}) for mention in row["memories"])
         aliases = tuple(_alias(alias) for alias in row["aliases"])
         return Entity(row["id"], row["name"], row["type"], namespace, row["revision"], row["mentions"], aliases, mentions)
+
+    def entities(self, filters: Mapping[str, Any]) -> tuple[EntitySummary, ...]:
+        """A page of live entities, by name; `filters` as `memory_entities_v1` takes them."""
+        rows = self._call("memory_entities_v1", dict(filters))
+        return tuple(EntitySummary(**{**row, "newest": shapes.time(row["newest"])}) for row in rows)
 
 
 def _named(name: str) -> dict[str, str]:

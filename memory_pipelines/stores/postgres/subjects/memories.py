@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from memory_pipelines.domain.models import ForgetResult, HistoryEntry, Memory, MemoryInput, Ref, SaveResult, SearchHit
+from memory_pipelines.domain.models import ForgetResult, HistoryEntry, Memory, MemoryInput, Namespace, Ref, SaveResult, SearchHit
 from memory_pipelines.domain.names import name_key
 from memory_pipelines.stores.postgres import shapes
 from memory_pipelines.stores.postgres.subjects.caller import Caller
@@ -30,19 +30,25 @@ class Memories(Caller):
         return shapes.save_result(self._call("memory_update_v1", payload))
 
     def forget(
-        self, *, ids: Sequence[str] = (), key: str | None = None, namespace: str | None = None, limit: int = 500
-    ) -> tuple[ForgetResult, bool]:
-        """Forget ids, one key, or a page of a namespace; the second value says whether a page may be followed by another."""
+        self, *, ids: Sequence[str] = (), key: str | None = None, namespace: str | None = None, limit: int = 500,
+        chosen: Mapping[str, Any] | None = None,
+    ) -> tuple[ForgetResult, bool]:  # fmt: skip
+        """Forget ids, one key, or a page of a namespace (of what is `chosen` there); the second value says whether a page may be
+        followed by another."""
         if ids:
             payload: dict[str, Any] = {"ids": list(ids)}
         elif key is not None:
             payload = {"namespace": namespace, "key": key}
         else:
-            payload = {"namespace": namespace, "limit": limit}
+            payload = {"namespace": namespace, "limit": limit, **shapes.plain(chosen or {})}
         answer = self._call("memory_forget_v1", payload)
         gone = tuple(answer["ids"])
         refs = (*(Ref("memory", i) for i in gone), *shapes.refs(answer["touched"]))
         return ForgetResult(len(gone), tuple(answer["of"] or ()), shapes.time(answer["at"]), refs), bool(answer["more"])
+
+    def count(self, namespace: str, chosen: Mapping[str, Any]) -> int:
+        """How many memories `forget` would find."""
+        return int(self._call("memory_count_v1", {"namespace": namespace, **shapes.plain(chosen)}))
 
     def get(self, *, id: str | None = None, key: str | None = None, namespace: str | None = None) -> Memory:  # noqa: A002
         """One live memory; raises `NotFound` or `Gone`."""
@@ -63,6 +69,11 @@ class Memories(Caller):
     def namespaces(self) -> list[str]:
         """Names of all namespaces."""
         return list(self._call("memory_namespaces_v1", {}))
+
+    def namespace_counts(self, *, limit: int, after: str | None = None) -> tuple[Namespace, ...]:
+        """What some namespaces hold, a page of them by name."""
+        rows = self._call("memory_namespace_counts_v1", {"limit": limit, "after": after})
+        return tuple(Namespace(**{**row, "newest": shapes.time(row["newest"])}) for row in rows)
 
     def search(self, request: Mapping[str, Any]) -> tuple[SearchHit, ...]:
         """Hits, best first; `request` as `memory_search_v1` takes it."""

@@ -96,3 +96,30 @@ begin
   end if;
   return result;
 end $$;
+
+-- A page of the live entities of a namespace, by name.
+--   {"namespace", "limit", "type"?, "prefix"?: key, "after"?: [key, id]} -> [{id, name, type, key, mentions, newest}, …]
+--   `mentions` counts memories; `newest` is when the newest of them was written.
+create or replace function public.memory_entities_v1(input text) returns jsonb
+language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
+declare
+  p jsonb := input::jsonb;
+  page jsonb;
+begin
+  perform memory.known_namespace(p ->> 'namespace');
+  select coalesce(jsonb_agg(jsonb_build_object('id', g.id, 'name', g.name, 'type', g.type, 'key', g.name_key, 'mentions', m.mentions, 'newest', m.newest)
+    order by g.name_key collate "C", g.id), '[]') into page
+  from (
+    select e.id, e.name, e.type, e.name_key from memory.entities e
+    where e.namespace = p ->> 'namespace' and e.deleted_at is null
+      and (p ->> 'type' is null or e.type = p ->> 'type')
+      and (p ->> 'prefix' is null or starts_with(e.name_key, p ->> 'prefix'))
+      and (p -> 'after' is null or (e.name_key collate "C", e.id) > (p -> 'after' ->> 0, (p -> 'after' ->> 1)::uuid))
+    order by e.name_key collate "C", e.id limit (p ->> 'limit')::integer
+  ) g
+  cross join lateral (
+    select count(distinct n.memory_id) as mentions, max(n.valid_from) as newest from memory.mentions n
+    where n.shown_id = g.id or (n.entity_id = g.id and n.shown_id is null)
+  ) m;
+  return page;
+end $$;

@@ -46,6 +46,14 @@ begin
   perform memory.owe('graph', 'memory', array[p_memory.id]);
 end $$;
 
+-- Whether a memory is there, expired or not, and is meant by a request's filters.
+create or replace function memory.chosen(m memory.memories, p jsonb) returns boolean language sql stable as $$
+  select m.namespace = p ->> 'namespace' and m.deleted_at is null
+    and (p ->> 'thread' is null or m.thread = p ->> 'thread')
+    and (p -> 'metadata' is null or m.metadata @> (p -> 'metadata'))
+    and (p ->> 'created_before' is null or m.created_at < (p ->> 'created_before')::timestamptz)
+$$;
+
 -- Keeps the version that is about to be replaced.
 create or replace function memory.keep_version(m memory.memories) returns void language sql as $$
   insert into memory.history (memory_id, version, revision, operation, at, text, metadata, thread, source)

@@ -36,8 +36,9 @@ begin
   return jsonb_build_object('ids', to_jsonb(live_ids), 'touched', touched);
 end $$;
 
--- Forgets ids, one key of a namespace, or a page of a namespace. Forgetting what is forgotten succeeds and counts nothing.
---   {"ids": [id, …]} | {"namespace", "key"} | {"namespace", "limit"} -> {"ids": [forgotten now], "at", "touched", "more": boolean}
+-- Forgets ids, one key of a namespace, or a page of a namespace: of all of it, or of what passes a filter. Forgetting what is forgotten
+-- succeeds and counts nothing. What has expired is found too: it is there until it is forgotten.
+--   {"ids": [id, …]} | {"namespace", "key"} | {"namespace", "limit", "thread"?, "metadata"?, "created_before"?} -> {"ids": [forgotten now], "at", "touched", "more": boolean}
 create or replace function public.memory_forget_v1(input text) returns jsonb
 language plpgsql security definer set search_path = memory, extensions, public, pg_temp as $$
 declare
@@ -61,7 +62,7 @@ begin
       end if;
     else
       select array_agg(id) into ids
-      from (select id from memory.memories where namespace = p ->> 'namespace' and deleted_at is null limit (p ->> 'limit')::integer) x;
+      from (select m.id from memory.memories m where memory.chosen(m, p) limit (p ->> 'limit')::integer) x;
     end if;
   end if;
   result := memory.bury(coalesce(ids, '{}'), 'forgotten');

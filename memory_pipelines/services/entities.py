@@ -1,4 +1,4 @@
-"""Entities that are one: merging them, taking that back, and what a name is shown as.
+"""Entities: which there are, which are one, merging them and taking that back, what a name is shown as.
 
 A merge is written to the record and owed to the graph like any other write. Mentions keep what they named, so that taking it back is
 exact. Must stay out: deciding which entities are one.
@@ -6,11 +6,15 @@ exact. Must stay out: deciding which entities are one.
 
 from __future__ import annotations
 
+import base64
+import json
+from typing import Any
+
 from memory_pipelines.domain import validation
 from memory_pipelines.domain.errors import InvalidInput
 from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.fields import label
-from memory_pipelines.domain.models import Entity, EntityAlias, MergeResult
+from memory_pipelines.domain.models import Entity, EntityAlias, EntityPage, MergeResult
 from memory_pipelines.domain.names import name_key
 from memory_pipelines.services import events, leases
 from memory_pipelines.services.platform import Platform
@@ -61,3 +65,25 @@ def listed(platform: Platform, *, namespace: str) -> tuple[EntityAlias, ...]:
 def entity(platform: Platform, name: str, *, namespace: str, limit: int) -> Entity:
     """What a name is shown as; see `MemoryClient.entity`."""
     return platform.record.entity(validation.namespace(namespace), validation.query(name), limit=validation.limit(limit))
+
+
+def entities(platform: Platform, *, namespace: str, kind: str | None, prefix: str | None, limit: int, cursor: str | None) -> EntityPage:
+    """A page of live entities, by name; see `MemoryClient.entities`."""
+    filters: dict[str, Any] = {"namespace": validation.namespace(namespace), "limit": (most := validation.limit(limit))}
+    if kind is not None:
+        filters["type"] = validation.query(kind).lower()
+    if prefix is not None:
+        filters["prefix"] = name_key(validation.query(prefix))
+    if cursor is not None:
+        filters["after"] = _position(cursor)
+    page = platform.record.entities(filters)
+    last = page[-1] if len(page) == most else None
+    return EntityPage(page, None if last is None else base64.urlsafe_b64encode(json.dumps([last.key, last.id]).encode()).decode())
+
+
+def _position(cursor: str) -> list[str]:
+    try:
+        key, entity_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        return [str(key), validation.identifier(entity_id)]
+    except (ValueError, TypeError, InvalidInput):
+        raise InvalidInput("cursor_invalid", "This cursor was not made by `entities`: start again without one.") from None
