@@ -25,9 +25,7 @@ PATIENCE_SECONDS = 23.5
 LINGER = DrainConfig(quiet_seconds=6.0, max_seconds=300.0, wait_seconds=0.0)
 
 
-def _asset_job(
-    name: str, *assets: str, description: str, labels: dict[str, str], config: dict[str, dg.Config] | None = None
-) -> AssetJob:
+def _asset_job(name: str, *assets: str, description: str, labels: dict[str, str], config: dict[str, dg.Config] | None = None) -> AssetJob:
     return dg.define_asset_job(
         name,
         selection=dg.AssetSelection.assets(*assets),

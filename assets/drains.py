@@ -11,7 +11,9 @@ from dagster._core.definitions.data_version import (  # what Dagster puts on mat
     CODE_VERSION_TAG,
     DATA_VERSION_IS_USER_PROVIDED_TAG,
     DATA_VERSION_TAG,
+    NULL_EVENT_POINTER,
     get_input_data_version_tag,
+    get_input_event_pointer_tag,
 )
 
 from memory_pipelines.assets import failures, metadata, tags
@@ -59,6 +61,8 @@ def materialise(
 def materialised(asset: str, shown: metadata.Metadata) -> dg.AssetMaterialization:
     """The report of an op that has drained a shard of a projection. It names the versions that Dagster would otherwise guess from the order
     of runs: its own, and that of whatever the asset is made from."""
-    made_from = {get_input_data_version_tag(dg.AssetKey(key)): metadata.VERSION.value for key in MADE_FROM[asset]}
+    keys = [dg.AssetKey(key) for key in MADE_FROM[asset]]
+    made_from = {get_input_data_version_tag(key): metadata.VERSION.value for key in keys}
+    made_from |= {get_input_event_pointer_tag(key): NULL_EVENT_POINTER for key in keys}
     own = {DATA_VERSION_TAG: metadata.VERSION.value, DATA_VERSION_IS_USER_PROVIDED_TAG: "true", CODE_VERSION_TAG: "any"}
     return dg.AssetMaterialization(asset, metadata=shown, tags=made_from | own)

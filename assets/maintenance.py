@@ -47,7 +47,11 @@ def trim_runs(context: dg.OpExecutionContext, config: HistoryConfig) -> None:
     context.add_output_metadata({"deleted_runs": len(going)})
 
 
-@dg.job(executor_def=dg.in_process_executor, tags=tags.of("maintenance"), description="Nightly housekeeping: expiry, index, tombstones, histories.")
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags=tags.of("maintenance"),
+    description="Nightly housekeeping: expiry, index, tombstones, histories.",
+)
 def maintenance() -> None:
     """See `maintain` and `trim_runs`."""
     trim_runs(maintain())

@@ -71,7 +71,9 @@ def run_wanted(
     return done
 
 
-def _run(definitions: dg.Definitions, projection: Projection, reason: str, instance: dg.DagsterInstance, launched_by: str | None) -> RunSummary:
+def _run(
+    definitions: dg.Definitions, projection: Projection, reason: str, instance: dg.DagsterInstance, launched_by: str | None
+) -> RunSummary:
     request, started = drains.request(projection, HERE_AND_NOW, reason), perf_counter()
     result = definitions.resolve_job_def(f"sync_{projection}").execute_in_process(
         run_config={**request.run_config, "loggers": {"console": {"config": {"log_level": "ERROR"}}}},

@@ -50,9 +50,10 @@ def platform_resource(settings: Settings | None = None) -> PlatformResource:
     """
     if settings is None:
         return PlatformResource()
+    whole = settings.model_copy(update={"home": settings.home_path})  # a run may have another working directory
 
     class GivenPlatformResource(PlatformResource):
         __doc__ = PlatformResource.__doc__
-        given = settings.model_copy(update={"home": settings.home_path})  # a run may have another working directory
+        given = whole
 
     return GivenPlatformResource()
