@@ -7,7 +7,7 @@ from typing import Any
 
 import dagster as dg
 
-from memory_pipelines.assets import drains, failures, queue, rebuild, repair
+from memory_pipelines.assets import checks, drains, failures, queue, rebuild, repair, tags
 from memory_pipelines.assets.dead_letters import dead_letters
 from memory_pipelines.assets.drains import PROJECTIONS
 from memory_pipelines.assets.maintenance import maintenance
@@ -25,41 +25,56 @@ PATIENCE_SECONDS = 23.5
 LINGER = DrainConfig(quiet_seconds=6.0, max_seconds=300.0, wait_seconds=0.0)
 
 
-def _asset_job(name: str, *assets: str, description: str, config: dict[str, dg.Config] | None = None) -> AssetJob:
+def _asset_job(name: str, *assets: str, description: str, labels: dict[str, str], config: dict[str, dg.Config] | None = None) -> AssetJob:
     return dg.define_asset_job(
         name,
         selection=dg.AssetSelection.assets(*assets),
         config=dg.RunConfig(ops=config) if config else None,
         executor_def=dg.in_process_executor,
+        tags=labels,
         description=description,
     )
 
 
 SYNC_JOBS = {
-    projection: _asset_job(f"sync_{projection}", asset, description=f"Drain what is owed to `{asset}`. Requested by `{projection}_queue`.")
+    projection: _asset_job(
+        f"sync_{projection}",
+        asset,
+        labels=tags.of("sync", projection),
+        description=f"Drain what is owed to `{asset}`. Requested by `{projection}_queue`.",
+    )
     for projection, asset in PROJECTIONS.items()
 }
 sync_everything = _asset_job(
     "sync_everything",
     "memories", *PROJECTIONS.values(), "consistency_audit",
+    labels=tags.of("sync"),
     description="The whole chain once, on demand: measure the record, drain each projection, audit.",
 )  # fmt: skip
 audit_incremental = _asset_job(
     "audit_incremental",
     "memories", "consistency_audit",
+    labels=tags.of("audit"),
     description="Measure the record; compare the digests of what was written since the last audit.",
     config={"consistency_audit": AuditConfig(incremental=True)},
 )  # fmt: skip
-audit_quick = _asset_job("audit_quick", "memories", "consistency_audit", description="Measure the record; compare digests in every store.")
+audit_quick = _asset_job(
+    "audit_quick",
+    "memories", "consistency_audit",
+    labels=tags.of("audit"),
+    description="Measure the record; compare digests in every store.",
+)  # fmt: skip
 audit_deep = _asset_job(
     "audit_deep",
     "consistency_audit",
+    labels=tags.of("audit"),
     description="Compare every property and edge; an audit that was interrupted goes on where it stopped.",
     config={"consistency_audit": AuditConfig(deep=True, resume=True)},
 )
 audit_repair = _asset_job(
     "audit_repair",
     "consistency_audit",
+    labels=tags.of("repair"),
     description="Audit deeply, owe again what differs, drain, and audit once more.",
     config={"consistency_audit": AuditConfig(deep=True, repair=True)},
 )
@@ -71,15 +86,20 @@ def _queue_sensor(projection: Projection) -> dg.SensorDefinition:
         job=SYNC_JOBS[projection],
         minimum_interval_seconds=1,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description=f"Requests a drain when something is owed to {PROJECTIONS[projection]} and nobody drains it. A tick watches for 25 s.",
+        description=f"Requests a drain when something is owed to {PROJECTIONS[projection]} and nobody drains it. A tick watches for 25 s."
+        f" Says with the check `{projection}_on_time` when something is owed for longer than the sync budget, and when no more.",
     )
     def watch(context: dg.SensorEvaluationContext, platform: PlatformResource) -> dg.SensorResult:
         # A daemon without threads ticks one sensor after the other: then a tick only looks.
         patience = PATIENCE_SECONDS if context.instance.get_sensor_settings().get("use_threads") else 0.0
-        found = queue.watch(platform.get(), projection, queue.Memo.parse(context.cursor), patience_seconds=patience)
+        before = queue.Memo.parse(context.cursor)
+        found = queue.watch(platform.get(), projection, before, patience_seconds=patience)
+        told = checks.turned(platform.get(), projection, before.on_time)
+        cursor = found.memo.knowing(before.on_time if told is None else told.passed).cursor()
+        events = [] if told is None else [told]
         if found.state == "wanted":
-            return dg.SensorResult(run_requests=[drains.request(projection, LINGER, found.reason)], cursor=found.memo.cursor())
-        return dg.SensorResult(skip_reason=found.reason, cursor=found.memo.cursor())
+            return dg.SensorResult(run_requests=[drains.request(projection, LINGER, found.reason)], cursor=cursor, asset_events=events)
+        return dg.SensorResult(skip_reason=found.reason, cursor=cursor, asset_events=events)
 
     return watch
 

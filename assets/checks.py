@@ -5,7 +5,7 @@ Checks of one asset alone are in that asset's file.
 
 import dagster as dg
 
-from memory_pipelines.assets import metadata
+from memory_pipelines.assets import drains, metadata
 from memory_pipelines.domain.models import Projection
 from memory_pipelines.services import dead_letters
 from memory_pipelines.services.platform import Platform
@@ -20,6 +20,21 @@ def on_time(platform: Platform, projection: Projection) -> dg.AssetCheckResult:
         passed=oldest <= budget,
         severity=dg.AssetCheckSeverity.ERROR,
         metadata={"oldest_owed_seconds": round(oldest, 1), "budget_seconds": budget, "owed": state["owed"]},
+    )
+
+
+def turned(platform: Platform, projection: Projection, before: bool | None) -> dg.AssetCheckEvaluation | None:
+    """The check of `on_time`, where it would answer otherwise than `before`: None where nothing is new.
+
+    This is how fresh a projection is, without a run: as nothing is materialised while nothing is owed, no policy that counts from the last
+    materialisation can tell.
+    """
+    found = on_time(platform, projection)
+    if found.passed == before:
+        return None
+    key = dg.AssetKey(drains.PROJECTIONS[projection])
+    return dg.AssetCheckEvaluation(
+        asset_key=key, check_name=f"{projection}_on_time", passed=found.passed, severity=found.severity, metadata=found.metadata
     )
 
 

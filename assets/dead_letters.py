@@ -5,7 +5,7 @@ Must stay out: dropping. To give up a debt is a decision about that one row, and
 
 import dagster as dg
 
-from memory_pipelines.assets import failures, metadata
+from memory_pipelines.assets import failures, metadata, tags
 from memory_pipelines.resources.configuration import DeadLettersConfig
 from memory_pipelines.resources.platform import PlatformResource
 from memory_pipelines.services import dead_letters as service
@@ -32,6 +32,7 @@ def retry_dead_letters(context: dg.OpExecutionContext, config: DeadLettersConfig
 @dg.job(
     name="dead_letters",
     executor_def=dg.in_process_executor,
+    tags=tags.of("dead_letters"),
     description="Try again what is parked: all, one projection's, or some by name.",
 )
 def dead_letters() -> None:

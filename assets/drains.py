@@ -7,20 +7,29 @@ import time
 from collections.abc import Iterator
 
 import dagster as dg
+from dagster._core.definitions.data_version import (  # what Dagster puts on materialisations of assets; `DATA_VERSION_TAG` alone is public
+    CODE_VERSION_TAG,
+    DATA_VERSION_IS_USER_PROVIDED_TAG,
+    DATA_VERSION_TAG,
+    NULL_EVENT_POINTER,
+    get_input_data_version_tag,
+    get_input_event_pointer_tag,
+)
 
-from memory_pipelines.assets import failures, metadata
+from memory_pipelines.assets import failures, metadata, tags
 from memory_pipelines.domain.models import DrainResult, Projection
 from memory_pipelines.resources.configuration import DrainConfig
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.sync import stopping, sync
 
 PROJECTIONS: dict[Projection, str] = {"entities": "entities", "embeddings": "embeddings", "graph": "knowledge_graph"}
+MADE_FROM = {"entities": ("memories",), "embeddings": ("memories", "entities"), "knowledge_graph": ("memories", "entities")}
 TURN_POLL_SECONDS = 0.5
 
 
 def request(projection: Projection, config: DrainConfig, why: str) -> dg.RunRequest:
     """A run that drains one projection. No run key: whether one is needed is decided anew each time."""
-    return dg.RunRequest(run_config=dg.RunConfig(ops={PROJECTIONS[projection]: config}), tags={"memory/why": why})
+    return dg.RunRequest(run_config=dg.RunConfig(ops={PROJECTIONS[projection]: config}), tags={tags.WHY: why})
 
 
 def drain(platform: Platform, projection: Projection, config: DrainConfig, log: dg.DagsterLogManager) -> DrainResult:
@@ -45,4 +54,15 @@ def materialise(
         return
     context.log.info("%d rows done, %d still owed, %.1f rows/s.", result.done, result.owed, result.rate)
     past = metadata.Past.of(context, PROJECTIONS[projection])
-    yield dg.MaterializeResult(data_version=metadata.VERSION, metadata=metadata.drained(result, past))
+    shown = metadata.drained(result, past) | metadata.held(platform.record.counts(), PROJECTIONS[projection])
+    yield dg.MaterializeResult(data_version=metadata.VERSION, metadata=shown)
+
+
+def materialised(asset: str, shown: metadata.Metadata) -> dg.AssetMaterialization:
+    """The report of an op that has drained a shard of a projection. It names the versions that Dagster would otherwise guess from the order
+    of runs: its own, and that of whatever the asset is made from."""
+    keys = [dg.AssetKey(key) for key in MADE_FROM[asset]]
+    made_from = {get_input_data_version_tag(key): metadata.VERSION.value for key in keys}
+    made_from |= {get_input_event_pointer_tag(key): NULL_EVENT_POINTER for key in keys}
+    own = {DATA_VERSION_TAG: metadata.VERSION.value, DATA_VERSION_IS_USER_PROVIDED_TAG: "true", CODE_VERSION_TAG: "any"}
+    return dg.AssetMaterialization(asset, metadata=shown, tags=made_from | own)

@@ -14,9 +14,8 @@ KINDS = {"memory": "memories", "entity": "entities", "mention": "mentions", "rel
 
 
 @dg.asset(
-    deps=["memories", "entities"],
-    group_name="projections",
-    kinds={"falkordb", "memgraph", "neo4j"},
+    deps=drains.MADE_FROM["knowledge_graph"],
+    group_name="memory",
     owners=["team:memory"],
     output_required=False,
 )
@@ -27,6 +26,8 @@ def knowledge_graph(
 
     Incremental: drains what the ledger owes to the projection *graph*, a thousand rows a statement. Each statement first writes one marker
     node; a marker below the ledger's means that the graph was rolled back, and everything above it is owed again.
+
+    More, in the project: docs/consistency.md, docs/scaling.md.
     """
     yield from drains.materialise(context, platform.get(), "graph", config)
 
@@ -54,7 +55,7 @@ def graph_not_rolled_back(platform: PlatformResource) -> dg.AssetCheckResult:
     return dg.AssetCheckResult(passed=not graph_service.behind(platform.get(), settled), metadata={"settled_marker": settled})
 
 
-@dg.asset_check(asset=knowledge_graph, description="Has no row failed so often for its own reason that it was set aside?")
+@dg.asset_check(asset=knowledge_graph, description="Has no row of the graph failed so often for its own reason that it was set aside?")
 def graph_nothing_parked(platform: PlatformResource) -> dg.AssetCheckResult:
     """Warning: parked rows block nobody, but somebody should look."""
     return checks.nothing_parked(platform.get(), "graph")

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from memory_pipelines.assets import failures
+from memory_pipelines.assets import failures, tags
 from memory_pipelines.resources.configuration import HistoryConfig
 from memory_pipelines.resources.platform import PlatformResource
 from memory_pipelines.services import maintenance as service
@@ -13,7 +13,9 @@ AT_ONCE = 5000  # the rest goes the next night
 
 
 @dg.op(
-    description="Forget what has expired, fold new vectors into the index, purge old tombstones, trim histories.", out=dg.Out(dg.Nothing)
+    description="Forget what has expired, fold new vectors into the index, purge old tombstones, trim histories.",
+    out=dg.Out(dg.Nothing),
+    pool=tags.pool("maintenance"),
 )
 def maintain(context: dg.OpExecutionContext, platform: PlatformResource) -> None:
     """One pass; a second one right after it finds nothing to do."""
@@ -45,7 +47,11 @@ def trim_runs(context: dg.OpExecutionContext, config: HistoryConfig) -> None:
     context.add_output_metadata({"deleted_runs": len(going)})
 
 
-@dg.job(executor_def=dg.in_process_executor, description="Nightly housekeeping: expiry, index, tombstones, histories.")
+@dg.job(
+    executor_def=dg.in_process_executor,
+    tags=tags.of("maintenance"),
+    description="Nightly housekeeping: expiry, index, tombstones, histories.",
+)
 def maintenance() -> None:
     """See `maintain` and `trim_runs`."""
     trim_runs(maintain())

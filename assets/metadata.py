@@ -16,12 +16,16 @@ from memory_pipelines.domain.models import DrainResult, Finding, Status, Verdict
 from memory_pipelines.domain.plans import RepairPlan, RepairResult
 
 Metadata = dict[str, Any]
-# Which row is behind, the ledger knows. With one version for ever, Dagster does not claim to know it from the order of runs ("Unsynced").
-VERSION = dg.DataVersion("see-the-ledger")
+# Which row is behind, the ledger knows; Dagster must not claim to know it from the order of runs ("Unsynced"). So there is one version for
+# ever, and it is the one that Dagster assumes of an asset that was never materialised: with another name for it, a projection that was
+# drained before the record was first measured would count as behind from that measurement on.
+VERSION = dg.DataVersion("INITIAL")
 TABLE_ROWS = 12
 SHOWN_OF_A_VERDICT = ("repaired", "pending", "seconds", "bytes", "paused_seconds", "resumed")  # after when, how, and what was found
 WORST = ("wrong_namespace", "extra", "orphan", "settled_absent", "missing", "ahead", "stale", "edited")  # of the others, the oldest first
 RECENT = 50
+# Nothing is owed of these: search scans them exactly, until maintenance folds them into the index for large namespaces.
+SHOWN_AS = {"embeddings_waiting": "embeddings_scanned_exactly"}
 
 
 @dataclass(frozen=True)
@@ -182,7 +186,8 @@ def repaired(plan: RepairPlan, result: RepairResult) -> Metadata:
 def measured(status: Status, past: Past = Past()) -> Metadata:
     """The record as it is now, `past` being earlier materialisations of its asset."""
     spaces: Mapping[str, int] = status.counts.get("namespaces", {})  # type: ignore[assignment]
-    numbers: Metadata = {name: count for name, count in status.counts.items() if isinstance(count, int)} | {"namespaces": len(spaces)}
+    numbers: Metadata = {SHOWN_AS.get(name, name): count for name, count in status.counts.items() if isinstance(count, int)}
+    numbers |= {"namespaces": len(spaces), "dagster/row_count": numbers["memories"]}
     numbers |= {f"owed_{projection}": count for projection, count in status.owed.items()}
     numbers |= {"parked": status.parked, "given_up": status.dropped, "dead_events": status.dead_events}
     numbers |= {
@@ -196,6 +201,11 @@ def measured(status: Status, past: Past = Past()) -> Metadata:
     return _shown(
         {"growth": growth, "largest_namespaces": table({"namespace": name, "memories": count} for name, count in largest)} | numbers
     )
+
+
+def held(counts: Mapping[str, Any], asset: str) -> Metadata:
+    """How many rows a projection has that is a table of the record; nothing for the graph, which its own check counts."""
+    return {"dagster/row_count": counts[asset]} if asset in counts else {}
 
 
 def table(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue | None:

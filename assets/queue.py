@@ -43,11 +43,13 @@ State = Literal["wanted", "draining", "starting", "idle", "away"]
 
 @dataclass(frozen=True)
 class Memo:
-    """The last request of this sensor: when (seconds since 1970), whether its drain was seen, and how many before it changed nothing."""
+    """The last request of this sensor: when (seconds since 1970), whether its drain was seen, and how many before it changed nothing; and
+    whether the projection was on time when the sensor last said so."""
 
     requested_at: float = 0.0
     seen: bool = False
     in_vain: int = 0
+    on_time: bool | None = None
 
     @property
     def grace_seconds(self) -> float:
@@ -58,6 +60,10 @@ class Memo:
     def parse(cls, cursor: str | None) -> "Memo":
         """The memo in a sensor's cursor; an empty one when there is none."""
         return cls(**loads(cursor)) if cursor else cls()
+
+    def knowing(self, on_time: bool | None) -> "Memo":
+        """The same, with what was said of the projection."""
+        return replace(self, on_time=on_time)
 
     def cursor(self) -> str:
         """As a sensor's cursor."""

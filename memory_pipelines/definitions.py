@@ -1,20 +1,10 @@
-"""The roof: everything Dagster shows. Assets and checks are found in `assets`; automation and resources are added.
+"""The roof: everything Dagster shows, with the settings of the environment. What it is made of, says `dagster.py`.
 
-To add an asset, put it in a file of `assets`; nothing here changes. Must stay out: logic.
+Must stay out: logic, and what a project of somebody else's would not want.
 """
 
 import dagster as dg
 
-from memory_pipelines import assets
-from memory_pipelines.assets import automation
-from memory_pipelines.resources.platform import PlatformResource
+from memory_pipelines.dagster import definitions
 
-defs = dg.Definitions(
-    assets=dg.load_assets_from_package_module(assets),
-    asset_checks=dg.load_asset_checks_from_package_module(assets),
-    jobs=automation.JOBS,
-    schedules=automation.SCHEDULES,
-    sensors=automation.SENSORS,
-    resources={"platform": PlatformResource()},
-    executor=dg.in_process_executor,
-)
+defs = definitions(executor=dg.in_process_executor)

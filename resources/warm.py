@@ -37,7 +37,7 @@ PRELOADED = (
     "dagster._cli.api",
     "wordllama",
 )
-OURS = ("memory_pipelines", "assets", "resources")
+OURS = ("memory_pipelines",)
 STALE = "stale"
 WORKER_TAG = ".dagster/memory_worker"  # hidden in the UI by its first part
 

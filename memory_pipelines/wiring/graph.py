@@ -21,6 +21,13 @@ def open_graph(settings: Settings) -> GraphStore:
     return CypherGraph(graph_transport(settings, url))
 
 
+def graph_engine(settings: Settings) -> str:
+    """Which engine holds the graph, as far as its address tells: `falkordb`, `neo4j`, or `bolt` (Neo4j or Memgraph). Nothing is opened."""
+    scheme = urlsplit(settings.graph_url.get_secret_value()).scheme if settings.graph_url else ""
+    engines = {"": "falkordb", "unix": "falkordb", "falkor": "falkordb", "falkors": "falkordb"}
+    return engines.get(scheme, scheme.partition("+")[0])
+
+
 def graph_transport(settings: Settings, url: str) -> GraphTransport:
     """The transport that an address asks for.
 

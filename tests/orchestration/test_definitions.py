@@ -12,8 +12,11 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from memory_pipelines.assets import audit
+from memory_pipelines import Settings
+from memory_pipelines.assets import questions
 from memory_pipelines.assets.drains import PROJECTIONS
+from memory_pipelines.dagster import AUDIT, EVERYTHING, RECORD, definitions
+from memory_pipelines.dagster import PROJECTIONS as SELECTED
 from memory_pipelines.definitions import defs
 from memory_pipelines.domain.models import Finding
 from memory_pipelines.resources.configuration import AuditConfig, DeadLettersConfig, DrainConfig, HistoryConfig, RepairConfig
@@ -67,14 +70,72 @@ def test_an_asset_says_what_it_is(name: str) -> None:
     assert spec.owners == ["team:memory"]
     assert spec.kinds
     assert len(spec.kinds) <= 3
-    assert spec.group_name != "default"
+    assert spec.group_name == "memory", "with one group, Dagster shows all of them open"
+    documents = re.findall(r"docs/\w+\.md", spec.description)
+    assert documents
+    assert [document for document in documents if not (ROOT / document).exists()] == []
+
+
+GRAPHS = {
+    None: "falkordb", "falkor://host": "falkordb", "falkors://host": "falkordb", "unix:///run/graph.sock": "falkordb",
+    "neo4j://host": "neo4j", "neo4j+s://host": "neo4j", "bolt://host": "bolt", "bolt+ssc://host": "bolt",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("url", "kind"), GRAPHS.items())
+def test_the_graph_is_of_the_engine_in_use(url: str | None, kind: str) -> None:
+    (graph,) = [
+        spec for spec in definitions(Settings(graph_url=url)).resolve_all_asset_specs() if spec.key == dg.AssetKey("knowledge_graph")
+    ]
+    assert graph.kinds == {kind}
+    assert graph.deps, "the rest is as it was"
+
+
+def test_supabase_is_named_where_it_is_used() -> None:
+    def kinds(settings: Settings) -> set[str]:
+        (memories,) = [spec for spec in definitions(settings).resolve_all_asset_specs() if spec.key == dg.AssetKey("memories")]
+        return memories.kinds
+
+    assert kinds(Settings(supabase_url="http://127.0.0.1:1", supabase_key="none")) == {"postgres", "supabase"}
+    assert kinds(Settings()) == {"postgres"}
+
+
+def test_selections_for_schedules_of_a_users_own() -> None:
+    graph = defs.resolve_asset_graph()
+
+    def keys(selection: dg.AssetSelection) -> set[str]:
+        return {key.to_user_string() for key in selection.resolve(graph)}
+
+    assert keys(EVERYTHING) == ASSETS
+    assert keys(SELECTED) == set(PROJECTIONS.values())
+    assert keys(RECORD) == {"memories"}
+    assert keys(AUDIT) == {"consistency_audit"}
+
+
+def test_what_must_not_run_twice_has_a_pool_and_a_drain_has_none() -> None:
+    pools = {node.name: node.pools for job in defs.resolve_all_job_defs() for node in job.all_node_defs if node.name not in job.name}
+    assert pools["apply_plan"] == {"memory_repair"}
+    assert pools["consistency_audit"] == {"memory_audit"}
+    assert pools["maintain"] == {"memory_maintenance"}
+    for projection, asset in PROJECTIONS.items():
+        assert pools[f"rebuild_{projection}_shard"] == {f"memory_rebuild_{projection}"}
+        assert pools[asset] == set(), "a drain that was killed would keep its place until Dagster notices"
+
+
+def test_a_run_can_be_found_by_what_it_does() -> None:
+    for job in defs.resolve_all_job_defs():
+        if not job.name.startswith("__"):
+            assert job.tags["memory/what"] in {"sync", "audit", "repair", "rebuild", "maintenance", "dead_letters"}
+    assert defs.resolve_job_def("rebuild_graph").tags["memory/projection"] == "graph"
+    assert defs.resolve_job_def("sync_embeddings").tags["memory/projection"] == "embeddings"
 
 
 def test_a_check_is_one_question() -> None:
     graph = defs.resolve_asset_graph()
     descriptions = {key.name: graph.get_check_spec(key).description or "" for key in graph.asset_check_keys}
-    assert len(descriptions) == 24
+    assert len(descriptions) == 21
     assert [name for name, description in descriptions.items() if not description.endswith("?")] == []
+    assert len(set(descriptions.values())) == len(descriptions), "and each question is asked once"
 
 
 @pytest.mark.parametrize("config", [DrainConfig, AuditConfig, RepairConfig, HistoryConfig, DeadLettersConfig])
@@ -88,7 +149,7 @@ def test_a_job_says_what_it_does() -> None:
 
 def test_each_kind_of_finding_turns_a_check_of_its_own() -> None:
     described = (Finding.__doc__ or "").partition("kind:")[2].partition("store:")[0]
-    kinds = [kind for kinds, _ in audit.KINDS.values() for kind in kinds]
+    kinds = [kind for kinds, _ in questions.QUESTIONS.values() for kind in kinds]
     assert sorted(kinds) == sorted(set(re.findall(r"`(\w+)`", described)))
 
 

@@ -18,6 +18,7 @@ import dagster as dg
 import pytest
 import yaml
 from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.instance.config import PoolGranularity
 from dagster._core.launcher import WorkerStatus
 from dagster._core.run_coordinator import QueuedRunCoordinator
 from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage, PostgresScheduleStorage
@@ -147,6 +148,8 @@ def test_what_we_deploy_is_a_valid_instance(history: dg.DagsterInstance, deploye
     assert queue.max_concurrent_runs == 10
     assert [limit["key"] for limit in queue.tag_concurrency_limits] == ["dagster/backfill"]
     assert queue.tag_concurrency_limits[0]["limit"] < queue.max_concurrent_runs
+    pools = history.get_concurrency_config().pool_config
+    assert (pools.pool_granularity, pools.default_pool_limit) == (PoolGranularity.RUN, 1)
     assert isinstance(history.run_launcher, CodeServerRunLauncher)
     assert isinstance(history.run_storage, PostgresRunStorage)
     assert isinstance(history.event_log_storage, PostgresEventLogStorage)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from json import loads
 from typing import Any
 
 import dagster as dg
 import pytest
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
 from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.assets import failures
 from memory_pipelines.definitions import defs
+from memory_pipelines.resources.configuration import RepairConfig
+from memory_pipelines.services.audit import audit
 from memory_pipelines.services.platform import Platform
 from memory_pipelines.services.sync import drains
 from tests import engines
@@ -58,7 +62,7 @@ def test_a_failed_audit_leads_to_a_repair_and_a_clean_audit(
     assert not evaluate(resource, instance).run_requests
     vandalise(settings)
     failed = {name for name, passed in checks_of(execute("audit_deep")).items() if not passed}
-    assert failed == {"graph_equals_record", "nothing_absent", "nothing_extra"}
+    assert failed == {"nothing_absent", "nothing_extra"}
     tick = evaluate(resource, instance)
     (request,) = tick.run_requests
     assert not evaluate(resource, instance, tick.cursor).run_requests, "it is requested once"
@@ -66,6 +70,8 @@ def test_a_failed_audit_leads_to_a_repair_and_a_clean_audit(
     assert repaired.success
     (told,) = repaired.get_asset_observation_events()
     assert told.asset_key == dg.AssetKey("consistency_audit"), "its page shows the repair beside the audits"
+    assert checks_of(repaired) == {"nothing_absent": True, "nothing_extra": True}, "what it has proved it says, and no more"
+    assert shown_by(instance, "nothing_extra") is True
     shown = told.asset_observation_data.asset_observation.metadata
     assert shown["clean"].value is True
     assert {line.data["projections"] for line in shown["plan"].records} == {"graph"}, "a list is words, not Python"
@@ -73,6 +79,59 @@ def test_a_failed_audit_leads_to_a_repair_and_a_clean_audit(
     after = execute("audit_deep")
     assert all(checks_of(after).values())
     assert metadata_of(after, "consistency_audit")["found_extra"] == 0, "its plot goes back to zero"
+
+
+def shown_by(instance: dg.DagsterInstance, check: str) -> bool:
+    """What Dagster shows of a check of the audit."""
+    record = instance.get_latest_asset_check_evaluation_record(dg.AssetCheckKey(dg.AssetKey("consistency_audit"), check))
+    assert record is not None
+    return record.status == AssetCheckExecutionRecordStatus.SUCCEEDED
+
+
+def test_a_red_check_names_its_rows_and_what_shows_them(client: MemoryClient, settings: Settings, execute: Jobs) -> None:
+    ids = [row.id for row in client.save_many([{"text": f"Ada met Charles {number} times.", "namespace": "here"} for number in range(3)])]
+    execute("sync_everything")
+    graph = engines.graph_server(settings)
+    graph.run("MATCH (m:Memory) DETACH DELETE m", write=True)
+    graph.close()
+    (red,) = [found for found in execute("audit_quick").get_asset_check_evaluations() if not found.passed]
+    rows = [record.data for record in red.metadata["differing_rows"].records]  # type: ignore[attr-defined]
+    memories = {row["id"]: row for row in rows if row["subject"] == "memory"}
+    assert set(memories) == set(ids)
+    assert memories[ids[0]] == {"store": "graph", "kind": "settled_absent", "subject": "memory", "id": ids[0], "namespace": "here"}
+    command = str(red.metadata["look_at_one"].value)
+    assert command.split()[:2] == ["memory-pipelines", "explain"]
+    assert client.explain(command.split()[2]) is not None
+    assert red.metadata["plan_a_repair"].value == "memory-pipelines repair --plan"
+
+
+def test_a_check_with_a_row_that_was_not_repaired_stays_red(
+    client: MemoryClient, settings: Settings, instance: dg.DagsterInstance, execute: Jobs
+) -> None:
+    client.save_many([{"text": f"Ada met Charles {number} times."} for number in range(5)])
+    execute("sync_everything")
+    vandalise(settings)
+    execute("audit_deep")
+    whole = client.plan_repair(deep=True)
+    extra = next(row for row in whole.rows if "extra" in row.why)
+    some = whole.model_copy(update={"rows": tuple(row for row in whole.rows if row is extra or row is not whole.rows[0])[:1]})
+    chosen = some.rows[0]
+    execute("repair", {"apply_plan": RepairConfig(plan=loads(some.as_text()))})
+    assert shown_by(instance, "nothing_absent") is False
+    assert shown_by(instance, "nothing_extra") is ("extra" in chosen.why)
+
+
+def test_a_check_of_which_not_all_rows_are_named_stays_red(
+    client: MemoryClient, settings: Settings, instance: dg.DagsterInstance, execute: Jobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit, "STORED", 1)
+    client.save_many([{"text": f"Ada met Charles {number} times."} for number in range(5)])
+    execute("sync_everything")
+    vandalise(settings)
+    execute("audit_deep")
+    execute("repair")
+    assert client.audit(deep=True).clean
+    assert shown_by(instance, "nothing_absent") is False, "the next audit says so"
 
 
 def test_what_is_parked_is_left_to_a_person_and_does_not_hold_up_a_repair(

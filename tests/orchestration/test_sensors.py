@@ -195,6 +195,14 @@ def test_the_sensors_decisions_carried_out_here(client: MemoryClient, resource: 
     assert run_wanted(defs, instance=instance) == []
 
 
+def test_runs_of_the_demo_say_who_launched_them(client: MemoryClient, resource: Resource, instance: Instance) -> None:  # noqa: ARG001  # the environment
+    client.save("Ada met Charles.")
+    run_wanted(defs, instance=instance, launched_by="memory-pipelines demo")
+    runs = instance.get_runs()
+    assert {run.tags["user"] for run in runs} == {"memory-pipelines demo"}
+    assert all("dagster/sensor_name" not in run.tags for run in runs), "no sensor did"
+
+
 def test_a_projection_that_fails_stops_neither_the_others_nor_itself(
     client: MemoryClient, resource: Resource, instance: Instance, environment: Patch
 ) -> None:
@@ -236,3 +244,28 @@ def test_the_job_retries_what_is_parked(client: MemoryClient, platform: Platform
     assert job.execute_in_process(instance=instance, resources=resource).success
     assert len(client.dead_letters()) == 0
     assert client.status().owed["embeddings"] == 3
+
+
+def told(answer: dg.SensorResult) -> list[bool]:
+    """Whether the projection is on time, as far as a tick says it."""
+    events = [event for event in answer.asset_events if isinstance(event, dg.AssetCheckEvaluation)]
+    assert {event.check_name for event in events} <= {"graph_on_time"}
+    return [event.passed for event in events]
+
+
+def test_a_tick_says_when_a_projection_is_late_and_when_it_is_on_time_again(
+    client: MemoryClient, resource: Resource, instance: Instance, environment: Patch
+) -> None:
+    """However long nothing runs: what is owed for longer than the budget is seen without a run."""
+    first = tick("graph_queue", resource, instance)
+    assert told(first) == [True]
+    again = tick("graph_queue", resource, instance, first.cursor)
+    assert told(again) == [], "it is said once"
+    client.save("Ada met Charles.")
+    with environment.context() as impatient:
+        impatient.setenv("MEMORY_SYNC_BUDGET_SECONDS", "0.000001")
+        late = tick("graph_queue", resource, instance, again.cursor)
+        assert told(late) == [False]
+        assert told(tick("graph_queue", resource, instance, late.cursor)) == []
+    client.sync()
+    assert told(tick("graph_queue", resource, instance, late.cursor)) == [True]

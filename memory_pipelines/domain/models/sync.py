@@ -95,7 +95,8 @@ class Claim:
 @dataclass(frozen=True, slots=True)
 class DrainResult:
     """What one drain of one projection did. `busy` means that another drain holds the projection and nothing was done, `lease_lost` that
-    another one took it over meanwhile: what was under way is still owed."""
+    another one took it over meanwhile: what was under way is still owed. `working_seconds` is the part of `seconds` in which there was
+    something to do; the rest was waiting for more."""
 
     projection: str
     done: int = 0
@@ -104,6 +105,7 @@ class DrainResult:
     superseded: int = 0
     batches: int = 0
     seconds: float = 0.0
+    working_seconds: float = 0.0
     owed: int = 0
     oldest_owed_seconds: float | None = None
     rolled_back: int = 0
@@ -115,5 +117,5 @@ class DrainResult:
 
     @property
     def rate(self) -> float:
-        """Rows done per second."""
-        return self.done / self.seconds if self.seconds else 0.0
+        """Rows done per second of work; waiting for more does not count."""
+        return self.done / self.working_seconds if self.working_seconds else 0.0

@@ -138,7 +138,7 @@ def _runs(platform: Platform) -> list[dict[str, Any]]:
             bar.add_task("Loading Dagster and draining", total=None)
         with _quiet(log):
             definitions = importlib.import_module("memory_pipelines.definitions").defs
-            runs = importlib.import_module("memory_pipelines.assets.runs").run_wanted(definitions)
+            runs = importlib.import_module("memory_pipelines.assets.runs").run_wanted(definitions, launched_by="memory-pipelines demo")
     rows = [
         {"job": run.job, "run_id": run.run_id, "success": run.success, "seconds": round(run.seconds, 2), "done": run.done} for run in runs
     ]

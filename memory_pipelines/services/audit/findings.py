@@ -83,6 +83,17 @@ def owner(finding: Finding) -> tuple[str, str, str]:
     return ("graph", "memory", str(hint.get("source") or "")) if finding.subject == "mention" else ("graph", finding.subject, finding.id)
 
 
+def namespaces(platform: Platform, findings: Sequence[Finding]) -> list[str]:
+    """The namespace that the record has for what each finding is about; empty where it has never had it.
+
+    Raises:
+        Unavailable: the record did not answer.
+    """
+    subjects = [owner(finding) for finding in findings]
+    rows = platform.record.repair_look(subjects)["rows"] if subjects else ()
+    return [str(row["namespace"] or "") for row in rows]
+
+
 def _with_context(platform: Platform, findings: Sequence[Finding]) -> list[Finding]:
     rows = []
     for finding in findings:

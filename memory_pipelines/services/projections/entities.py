@@ -38,7 +38,8 @@ def extract(platform: Platform, claim: Claim) -> Batch:
                 continue
             version = row.state["version"] if row.state else 0
             batch.rows.append({"id": row.id, "number": row.number, "version": version, "links": result.links, "tokens": result.tokens})
-            batch.sample.append({"memory": row.id, "entities": ", ".join(entity.name for entity in result.links.entities[:6])})
+            numbers = {"entities": len(result.links.entities), "relations": len(result.links.relations)}
+            batch.sample.append({"kind": row.kind, "id": row.id, **numbers})
     return batch
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from memory_pipelines.domain.models import Finding
 from memory_pipelines.domain.plans import LookAt
 from memory_pipelines.services.audit import comparison
+from memory_pipelines.services.audit.findings import owner, read
 from memory_pipelines.services.platform import Platform
 
 _PAGE = 5000  # owners whose vectors are looked at in one call
@@ -114,6 +115,33 @@ def again(platform: Platform, verdict: Mapping[str, Any]) -> Proof:
         if subject not in named and still and kept in ("owed_too_long", "without_subject"):
             findings.append(Finding(kept, "ledger", kind, id_, None, None, {"projection": projection}))
     return Proof(tuple(findings), proof.pending, proof.checked)
+
+
+def proved(platform: Platform, verdict: Mapping[str, Any]) -> dict[str, int]:
+    """Kinds of findings of a stored verdict whose every row is in step now, with how many rows that were: each is looked at again.
+
+    A kind of which the verdict does not name all rows is not proved, nor is one with a row of which anything still differs, whatever that
+    is called now, nor anything while some of the rows are on their way. `given_up` is no difference that looking could find gone.
+
+    Raises:
+        Unavailable: a store could not be looked at.
+    """
+    named: dict[str, list[Finding]] = {}
+    for row in verdict["findings"]:
+        named.setdefault(str(row["kind"]), []).append(read(row))
+    now = again(platform, verdict)
+    if now.pending:
+        return {}
+    still = {_subject(finding) for finding in now.findings}
+    return {
+        kind: len(findings)
+        for kind, findings in named.items()
+        if kind != "given_up" and len(findings) == verdict["kinds"][kind] and still.isdisjoint(_subject(finding) for finding in findings)
+    }
+
+
+def _subject(finding: Finding) -> Subject:
+    return ("graph", "stray", "") if finding.hint.get("stray") else owner(finding)
 
 
 def _stray(source: str, target: str) -> Finding:

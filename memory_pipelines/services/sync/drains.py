@@ -165,8 +165,8 @@ def _result(platform: Platform, projection: str, tally: Tally, *, busy: bool = F
     costs = {"entities": lambda: platform.extractor.cost(), "embeddings": lambda: platform.embedder.cost()}
     return DrainResult(
         projection, done=tally.done, failed=tally.failed, parked=state["parked"], superseded=tally.superseded, batches=tally.batches,
-        seconds=time.monotonic() - tally.started, owed=state["owed"], oldest_owed_seconds=state["oldest_owed_seconds"],
-        rolled_back=tally.rolled_back, busy=busy, lease_lost=tally.lease_lost,
+        seconds=time.monotonic() - tally.started, working_seconds=tally.working, owed=state["owed"],
+        oldest_owed_seconds=state["oldest_owed_seconds"], rolled_back=tally.rolled_back, busy=busy, lease_lost=tally.lease_lost,
         cost=costs[projection]() if projection in costs and tally.batches else {},
         progress=tuple(tally.progress), sample=tuple(tally.sample),
     )  # fmt: skip

@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(slots=True)
 class Tally:
-    """What a drain has done so far."""
+    """What a drain has done so far. `working` are the seconds of rounds that had something to do."""
 
     done: int = 0
     failed: int = 0
@@ -40,6 +40,7 @@ class Tally:
     batches: int = 0
     rolled_back: int = 0
     lease_lost: bool = False
+    working: float = 0.0
     started: float = field(default_factory=time.monotonic)
     progress: list[tuple[float, int]] = field(default_factory=list)
     sample: list[dict[str, Any]] = field(default_factory=list)
@@ -92,6 +93,7 @@ class Rounds:
     def work(self, entries: list[StreamEntry]) -> bool:
         """Work through some stream entries, with now and then a look at what is late, or through the ledger. True when there
         was something to do."""
+        began = time.monotonic()
         refs = list(dict.fromkeys(ref for entry in entries for ref in entry.refs))
         if entries:
             reach("sync.read")
@@ -104,6 +106,8 @@ class Rounds:
         else:
             worked = self._work(self._ledger(0.0))
         reach("sync.settled")
+        if worked:
+            self.tally.working += time.monotonic() - began
         if not self._refused:  # else the entries come again; by then the ledger's next round has seen to their rows
             self._acknowledge(entries)
         return worked
