@@ -4,6 +4,10 @@
 // `toInteger`, because a text that somebody put in place of a number would otherwise fail the whole statement: every engine refuses to sum
 // it, and Memgraph to compare it with a number, by `<` or `>=`, where others answer null.
 
+// Whether a row has a place, once `bucket` and `leaf` are its numbers.
+// part: placed
+CASE WHEN bucket = m.bucket AND leaf = m.leaf AND bucket >= 0 AND bucket < 4096 AND leaf >= 0 AND leaf < 256 THEN 1 ELSE 0 END AS placed
+
 // name: sums_memory
 MATCH (m:Memory) WHERE m.deleted IS NULL AND m.bucket IS NOT NULL
 RETURN m.bucket, count(m), sum(toInteger(m.dh)), sum(toInteger(m.dl))
@@ -83,25 +87,25 @@ RETURN n.id, m.id, o.id, properties(n)
 // name: nobodys_memory
 MATCH (m:Memory) WHERE m.deleted IS NULL
 WITH m, toInteger(m.bucket) AS bucket, toInteger(m.leaf) AS leaf
-WITH m, CASE WHEN bucket = m.bucket AND leaf = m.leaf AND bucket >= 0 AND bucket < 4096 AND leaf >= 0 AND leaf < 256 THEN 1 ELSE 0 END AS placed WHERE placed = 0
+WITH m, {{placed}} WHERE placed = 0
 RETURN m.id, properties(m) LIMIT $limit
 
 // name: nobodys_entity
 MATCH (m:Entity) WHERE m.deleted IS NULL
 WITH m, toInteger(m.bucket) AS bucket, toInteger(m.leaf) AS leaf
-WITH m, CASE WHEN bucket = m.bucket AND leaf = m.leaf AND bucket >= 0 AND bucket < 4096 AND leaf >= 0 AND leaf < 256 THEN 1 ELSE 0 END AS placed WHERE placed = 0
+WITH m, {{placed}} WHERE placed = 0
 RETURN m.id, properties(m) LIMIT $limit
 
 // name: nobodys_mention
 MATCH (m)-[n:MENTIONS]->(o)
 WITH m, n, o, toInteger(m.bucket) AS bucket, toInteger(m.leaf) AS leaf
-WITH m, n, o, CASE WHEN bucket = m.bucket AND leaf = m.leaf AND bucket >= 0 AND bucket < 4096 AND leaf >= 0 AND leaf < 256 THEN 1 ELSE 0 END AS placed WHERE placed = 0 OR NOT m:Memory
+WITH m, n, o, {{placed}} WHERE placed = 0 OR NOT m:Memory
 RETURN CASE WHEN m:Memory THEN m.id END, o.id, properties(n) LIMIT $limit
 
 // name: nobodys_relation
 MATCH (m)-[n:RELATES_TO]->(o) WHERE n.deleted IS NULL
 WITH m, n, o, toInteger(m.bucket) AS bucket, toInteger(m.leaf) AS leaf
-WITH m, n, o, CASE WHEN bucket = m.bucket AND leaf = m.leaf AND bucket >= 0 AND bucket < 4096 AND leaf >= 0 AND leaf < 256 THEN 1 ELSE 0 END AS placed WHERE placed = 0 OR NOT m:Entity
+WITH m, n, o, {{placed}} WHERE placed = 0 OR NOT m:Entity
 RETURN n.id, CASE WHEN m:Entity THEN m.id END, o.id, properties(n) LIMIT $limit
 
 // name: range_memory
