@@ -65,7 +65,11 @@ def test_what_is_related_is_shown_though_no_memory_mentions_both(graph: GraphSto
     write(graph, "memory", memory("m1", "ada", "dora"), memory("m2", "ada", "cleo"))
     write(graph, "relation", relation("r1", "ada", "ben"), relation("r2", "cleo", "ada"))
     near = graph.neighbours("ada", limit=10)
-    assert [(row["name"], row["memories"], row["newest"] is None) for row in near] == [("CLEO", 1, False), ("BEN", 0, True), ("DORA", 1, False)]
+    assert [(row["name"], row["memories"], row["newest"] is None) for row in near] == [
+        ("CLEO", 1, False),
+        ("BEN", 0, True),
+        ("DORA", 1, False),
+    ]
     assert [row["name"] for row in graph.neighbours("ada", limit=2)] == ["CLEO", "BEN"]
 
 
