@@ -9,13 +9,17 @@ import json
 import re
 import subprocess
 import sys
+import zipfile
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
 from memory_pipelines import MemoryClient
+from memory_pipelines.client.writing import Changes
+from memory_pipelines.domain.validation import CHANGEABLE
 
+ROOT = Path(__file__).parents[2]
 RIGHT = """
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -32,6 +36,9 @@ def remember(client: MemoryClient, texts: Sequence[str]) -> dict[str, int]:
     saved = client.save("Ada met Ben.", namespace="a", key="k", metadata={"topic": ["x", 1]}, entities=links, wait="graph")
     many = client.save_many([{"text": text} for text in texts])
     changed = client.update(saved.id, expected_version=saved.version, text="Ada met Cleo.")
+    links_again = client.get(saved.id)
+    client.save("Once more.", entities=links_again.entities, relations=links_again.relations)
+    client.update(saved.id, thread=None, expires_at=datetime.now(), entities=links_again.entities, relations=None)
     versions: dict[str, int] = {result.id: result.version for result in [saved, changed, *many]}
     return versions
 
@@ -109,6 +116,9 @@ def wrong(client: MemoryClient) -> None:
     client.save("x", wait="later")  # wrong
     client.save("x").revisions  # wrong
     version: str = client.save("x").version  # wrong
+    client.update("x", text=7)  # wrong
+    client.update("x", txt="y")  # wrong
+    client.save("x", relations=["Ada knows Ben"])  # wrong
     client.search(query="x", limit="many")  # wrong
     for hit in client.search("x"):
         hit.score.upper()  # wrong
@@ -169,5 +179,14 @@ def test_the_program_uses_whatever_the_client_offers() -> None:
     assert {name for name in offered if not re.search(rf"\b(client|MemoryClient)\.{name}\(", RIGHT)} == set()
 
 
-def test_the_package_says_that_it_is_typed() -> None:
+def test_an_update_may_name_what_its_type_names() -> None:
+    assert set(Changes.__annotations__) == set(CHANGEABLE)
+
+
+def test_the_package_says_that_it_is_typed_and_so_does_its_wheel(tmp_path: Path) -> None:
     assert (files("memory_pipelines") / "py.typed").is_file()
+    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(ROOT)]
+    built = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    assert "memory_pipelines/py.typed" in zipfile.ZipFile(wheel).namelist()

@@ -125,7 +125,8 @@ class CypherGraph:
             memories mention both; the newest time of these in ms, None without one. Most memories first, then the newest: a lower
             limit gives the head of what a higher one gives.
         """
-        related, together = [], []
+        related: list[dict[str, Any]] = []
+        together: list[dict[str, Any]] = []
         for id_, name, type_, joined, memories, newest in self._read("reading", "mentioned_with", id=entity_id, limit=limit):
             (related if joined else together).append(_neighbour(id_, name, type_, int(memories), newest))
         if len(related) < limit:  # else memories mention all that there is room for
