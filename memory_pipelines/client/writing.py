@@ -4,12 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from memory_pipelines.client.door import Door
-from memory_pipelines.domain.models import ForgetResult, SaveResult, Wait
+from memory_pipelines.domain.models import EntityMention, ForgetResult, RelationMention, SaveResult, Wait
 from memory_pipelines.services import forgetting
 from memory_pipelines.services import memories as memories_service
+
+
+class Changes(TypedDict, total=False):
+    """What an update may name, for type checkers; None clears a field. The rules are `domain.validation.patch`."""
+
+    text: str
+    metadata: Mapping[str, Any] | None
+    thread: str | None
+    source: str | None
+    created_at: datetime | str
+    expires_at: datetime | str | None
+    entities: Sequence[Mapping[str, str] | EntityMention] | None
+    relations: Sequence[Mapping[str, str] | RelationMention] | None
 
 
 class Writing(Door):
@@ -27,8 +40,8 @@ class Writing(Door):
         source: str | None = None,
         created_at: datetime | str | None = None,
         expires_at: datetime | str | None = None,
-        entities: Sequence[Mapping[str, str]] = (),
-        relations: Sequence[Mapping[str, str]] = (),
+        entities: Sequence[Mapping[str, str] | EntityMention] = (),
+        relations: Sequence[Mapping[str, str] | RelationMention] = (),
         revive: bool = False,
         wait: Wait = "none",
         timeout: float | None = None,
@@ -44,8 +57,8 @@ class Writing(Door):
             metadata: a JSON object of at most 64 KiB.
             source: where it comes from, free text.
             created_at, expires_at: timezone-aware, or ISO 8601; `created_at` defaults to now.
-            entities: `{"name", "type"}` each; never replaced by extraction.
-            relations: `{"source", "predicate", "target"}` each; never replaced by extraction.
+            entities: `{"name", "type"}` each, or as a memory has them; never replaced by extraction.
+            relations: `{"source", "predicate", "target"}` each, or as a memory has them; never replaced by extraction.
             revive: allow a forgotten key or id to live again; its numbers go on.
             wait: `graph` or `all` returns only when this version, links included, is there.
             timeout: seconds to wait at most; the sync budget by default.
@@ -84,7 +97,7 @@ class Writing(Door):
         expected_version: int | None = None,
         wait: Wait = "none",
         timeout: float | None = None,
-        **changes: Any,
+        **changes: Unpack[Changes],
     ) -> SaveResult:
         """Change only the fields named, of the memory with this id, or with this key in its namespace: `text`, `metadata` (replaced
         whole), `thread`, `source`, `created_at`, `expires_at`, `entities`, `relations`.

@@ -142,7 +142,7 @@ def relations(value: Any) -> tuple[RelationMention, ...]:
         parts = _parts(item, where, "relation_invalid", ("source", "predicate", "target"), example)
         return RelationMention(
             source=_name(parts.get("source"), f"{where}.source", "relation_invalid"),
-            predicate=predicate_key(_word(parts.get("predicate"), f"{where}.predicate", "relation_invalid")),
+            predicate=_predicate(parts.get("predicate"), f"{where}.predicate", "relation_invalid"),
             target=_name(parts.get("target"), f"{where}.target", "relation_invalid"),
         )
 
@@ -174,6 +174,10 @@ def _name(value: Any, where: str, code: str) -> str:
     if not name_key(name):
         refuse(code, f"`{where}` has no visible character.", where)
     return name
+
+
+def _predicate(value: Any, where: str, code: str) -> str:
+    return _word(predicate_key(_word(value, where, code)), where, code)  # once more: its one spelling may be longer
 
 
 def _word(value: Any, where: str, code: str) -> str:

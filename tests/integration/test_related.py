@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from memory_pipelines import MemoryClient, Settings
-from memory_pipelines.domain.models import Related
+from memory_pipelines.domain import validation
+from memory_pipelines.domain.errors import InvalidInput
+from memory_pipelines.domain.models import Related, RelationMention
 from memory_pipelines.domain.names import predicate_key
+from memory_pipelines.stores.postgres import shapes
 from tests import engines
 
 
@@ -85,3 +88,34 @@ def test_spellings_that_somebody_drew_are_shown_as_one(client: MemoryClient, set
 def test_predicates_have_one_spelling(spelt: str, key: str) -> None:
     assert predicate_key(spelt) == key
     assert predicate_key(key) == key
+
+
+@engines.ON_EVERY_GRAPH
+def test_another_spelling_that_somebody_drew_is_adopted_as_the_relation_that_is_there(client: MemoryClient, settings: Settings) -> None:
+    client.save("a", relations=[said("Ada", "lives_in", "Porto")], wait="graph")
+    client.set_policy("default", "adopt")
+    graph = engines.graph_server(settings)
+    graph.run(
+        "MATCH (a:Entity {name: 'Ada'}), (p:Entity {name: 'Porto'}) CREATE (a)-[:RELATES_TO {predicate: 'Lives in'}]->(p)"
+        " CREATE (p)-[:RELATES_TO {predicate: 'Home of'}]->(a)",
+        write=True,
+    )
+    graph.close()
+    assert client.audit(deep=True, repair=True).clean
+    assert client.audit(deep=True).findings == ()
+    assert told(client.related("Ada")) == [("Porto", [">lives_in", "<home_of"], 1)]
+    assert client._platform.record.counts()["relations"] == 2
+
+
+def test_spellings_that_an_extractor_finds_are_one_relation_too() -> None:
+    found = shapes.links((), [RelationMention("Ada", spelt, "Porto") for spelt in ("lives in", "lives_in", "Lives-In")])
+    assert [row["predicate"] for row in found["relations"]] == ["lives_in"]
+
+
+def test_what_is_exported_can_be_imported_however_long_a_predicate_becomes() -> None:
+    """One sign may become eighteen: the limit holds for what is kept."""
+    with pytest.raises(InvalidInput) as refused:
+        validation.relations([said("Ada", "\ufdfa" * 20, "Porto")])
+    assert (refused.value.code, refused.value.detail["length"]) == ("relation_invalid", 360)
+    (kept,) = validation.relations([said("Ada", "\ufdfa" * 11, "Porto")])
+    assert validation.relations([kept]) == (kept,)

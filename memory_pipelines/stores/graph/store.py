@@ -122,21 +122,25 @@ class CypherGraph:
 
         Returns:
             At most `limit` of `{id, name, type, out, in, memories, newest}`: predicates by direction, as they stand there; how many
-            memories mention both; the newest time of these in ms, None without one. Most memories first, then the newest.
+            memories mention both; the newest time of these in ms, None without one. Most memories first, then the newest: a lower
+            limit gives the head of what a higher one gives.
         """
+        related: list[dict[str, Any]] = []
+        together: list[dict[str, Any]] = []
+        for id_, name, type_, joined, memories, newest in self._read("reading", "mentioned_with", id=entity_id, limit=limit):
+            (related if joined else together).append(_neighbour(id_, name, type_, int(memories), newest))
+        if len(related) < limit:  # else memories mention all that there is room for
+            known = {row["id"] for row in related}
+            named = self._read("reading", "related_to", id=entity_id, limit=limit)
+            related += [_neighbour(*row) for row in named if row[0] not in known]
         found: dict[str, dict[str, Any]] = {}
-        for statement, direction in (("relations_of", "out"), ("relations_to", "in")):
-            for id_, name, type_, predicates in self._read("reading", statement, id=entity_id, limit=limit):
-                found.setdefault(id_, _neighbour(id_, name, type_))[direction] = [str(predicate) for predicate in predicates]
-        related = list(found)
-        for id_, name, type_, memories, newest in self._read("reading", "together_with", id=entity_id, limit=limit):
-            found.setdefault(id_, _neighbour(id_, name, type_)).update(memories=int(memories), newest=newest)
-        if alone := [id_ for id_ in related if not found[id_]["memories"]]:
-            for id_, memories, newest in self._read("reading", "together_with_these", id=entity_id, others=alone):
-                found[id_].update(memories=int(memories), newest=newest)
-        joined = set(related)
-        order = sorted(found.values(), key=lambda row: (row["id"] not in joined, -row["memories"], -(row["newest"] or 0), str(row["name"])))
-        return order[:limit]
+        for row in (*related, *together):
+            found.setdefault(row["id"], row)
+        nearest = list(found.values())[:limit]
+        for statement, direction in (("predicates_to", "out"), ("predicates_from", "in")):
+            for id_, predicates in self._read("reading", statement, id=entity_id, others=[row["id"] for row in nearest]):
+                found[id_][direction] = [str(predicate) for predicate in predicates]
+        return nearest
 
     def memories_of(self, entity_id: str, *, limit: int) -> list[str]:
         """Ids of the memories that mention an entity, newest first."""
@@ -213,5 +217,5 @@ class CypherGraph:
         return self._transport.run(statements(subject)[name], parameters)
 
 
-def _neighbour(id_: str, name: str, type_: str) -> dict[str, Any]:
-    return {"id": id_, "name": name, "type": type_, "out": [], "in": [], "memories": 0, "newest": None}
+def _neighbour(id_: str, name: str, type_: str, memories: int = 0, newest: int | None = None) -> dict[str, Any]:
+    return {"id": id_, "name": name, "type": type_, "out": [], "in": [], "memories": memories, "newest": newest}

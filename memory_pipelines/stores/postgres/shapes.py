@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from memory_pipelines.domain import models
 from memory_pipelines.domain.models import Memory, MemoryInput, Ref, SaveResult
-from memory_pipelines.domain.names import name_key
+from memory_pipelines.domain.names import name_key, predicate_key
 
 
 def given(entities: Sequence[models.EntityMention], relations: Sequence[models.RelationMention]) -> dict[str, Any] | None:
@@ -17,13 +18,14 @@ def given(entities: Sequence[models.EntityMention], relations: Sequence[models.R
 
 
 def links(entities: Sequence[models.EntityMention], relations: Sequence[models.RelationMention]) -> dict[str, Any]:
-    """Links with the keys that decide which names are the same. Entities named only by a relation are mentioned as things."""
+    """Links with the keys that decide which names are the same, and one spelling of each predicate, whoever says it. Entities named only
+    by a relation are mentioned as things."""
     found: dict[str, dict[str, str]] = {}
     for entity in sorted(entities, key=lambda one: one.type == "thing"):  # of two spellings the first, but a type before none
         key = name_key(entity.name)
         found.setdefault(key, {"name": entity.name, "type": entity.type, "key": key})
     rows = []
-    for relation in relations:
+    for relation in dict.fromkeys(replace(one, predicate=predicate_key(one.predicate)) for one in relations):
         source, target = name_key(relation.source), name_key(relation.target)
         found.setdefault(source, {"name": relation.source, "type": "thing", "key": source})
         found.setdefault(target, {"name": relation.target, "type": "thing", "key": target})

@@ -46,6 +46,33 @@ def test_neighbours_are_related_or_mentioned_together_and_never_gone(furnished: 
     assert furnished.memories_of("ada", limit=10) == ["m1"]
 
 
+def test_a_limit_takes_the_head_of_the_whole_list_with_all_that_joins_each(graph: GraphStore) -> None:
+    """Neither the alphabet nor the other direction's neighbours decide who is shown, or with which predicates."""
+    others = [f"a{n}" for n in range(4)]
+    write(graph, "entity", *(entity(name) for name in ("ada", "zoe", "yan", *others)))
+    write(graph, "memory", memory("m1", "ada", "zoe"), memory("m2", "ada", "zoe"), memory("m3", "ada", "yan", *others))
+    inward = [relation(f"in-{name}", name, "ada") for name in (*others, "zoe")]
+    write(graph, "relation", *inward, relation("out", "ada", "zoe", predicate="met"), relation("drawn", "ada", "yan", predicate="met"))
+    whole = graph.neighbours("ada", limit=10)
+    assert (whole[0]["name"], whole[0]["out"], whole[0]["in"], whole[0]["memories"]) == ("ZOE", ["met"], ["knows"], 2)
+    assert len(whole) == 6
+    for limit in range(1, 7):
+        assert graph.neighbours("ada", limit=limit) == whole[:limit]
+
+
+def test_what_is_related_is_shown_though_no_memory_mentions_both(graph: GraphStore) -> None:
+    write(graph, "entity", *(entity(name) for name in ("ada", "ben", "cleo", "dora")))
+    write(graph, "memory", memory("m1", "ada", "dora"), memory("m2", "ada", "cleo"))
+    write(graph, "relation", relation("r1", "ada", "ben"), relation("r2", "cleo", "ada"))
+    near = graph.neighbours("ada", limit=10)
+    assert [(row["name"], row["memories"], row["newest"] is None) for row in near] == [
+        ("CLEO", 1, False),
+        ("BEN", 0, True),
+        ("DORA", 1, False),
+    ]
+    assert [row["name"] for row in graph.neighbours("ada", limit=2)] == ["CLEO", "BEN"]
+
+
 def test_what_an_audit_reads_is_the_same_however_it_asks(furnished: GraphStore) -> None:
     assert furnished.counts() == {"memory": 2, "entity": 2, "mention": 3, "relation": 1}
     for kind, count in furnished.counts().items():
