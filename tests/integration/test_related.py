@@ -66,6 +66,47 @@ def test_nobody_is_related_to_itself_after_a_merge_and_all_is_back_after_it_was_
     assert {name: told(client.related(name)) for name in before} == before
 
 
+BEHIND = """
+select e.name, count(distinct m.id), max(m.created_at)
+from memory.entities a, memory.entities e, memory.memories m
+where a.name = 'Ada' and e.id <> a.id and e.deleted_at is null and m.deleted_at is null
+  and exists (select from memory.mentions n where n.memory_id = m.id and coalesce(n.shown_id, n.entity_id) = a.id)
+  and exists (select from memory.mentions n where n.memory_id = m.id and coalesce(n.shown_id, n.entity_id) = e.id)
+group by e.name
+"""
+UNMENTIONED = """
+select count(*), count(*) filter (where (
+  select count(*) from memory.mentions n where n.memory_id = s.memory_id and n.entity_id in (r.source_id, r.target_id)
+) < (case when r.source_id = r.target_id then 1 else 2 end))
+from memory.statements s join memory.relations r on r.id = s.relation_id
+"""
+
+
+@engines.ON_EVERY_GRAPH
+def test_the_numbers_are_what_the_record_says(client: MemoryClient, settings: Settings) -> None:
+    people = ("Ada", "Countess", "Ben", "Cleo", "Dora")
+    ids = [
+        client.save(
+            f"{n}", created_at=f"2026-01-{n + 1:02}",
+            relations=[said(people[n % 5], ("knows", "likes")[n % 2], people[(n * 3 + 1) % 5])],
+            entities=[{"name": people[n * 7 % 5], "type": "person"}],
+        ).id
+        for n in range(20)
+    ]  # fmt: skip
+    client.merge_entities("Countess", "Ada")
+    client.update(ids[3], relations=[said("Countess", "met", "Dora")])
+    client.forget(ids[19])
+    client.forget(ids[6])
+    client.sync()
+    with engines.connect(settings) as connection:
+        rows = connection.execute(BEHIND).fetchall()
+        stated, unmentioned = connection.execute(UNMENTIONED).fetchone()
+    assert {(other.name, other.memories, other.newest) for other in client.related("Ada").neighbours} == set(rows)
+    assert len(rows) == 3
+    assert stated > 10
+    assert unmentioned == 0, "whoever states a relation mentions its ends: no statement is left out of the number"
+
+
 @engines.ON_EVERY_GRAPH
 def test_spellings_that_somebody_drew_are_shown_as_one(client: MemoryClient, settings: Settings) -> None:
     client.save("a", relations=[said("Ada", "lives_in", "Porto")], wait="graph")

@@ -82,6 +82,14 @@ def look(client: MemoryClient, id: str) -> dict[str, float | None]:
     return late
 
 
+def count(client: MemoryClient) -> dict[str, int]:
+    known: dict[str, int] = {space.name: client.count(namespace=space.name, before="2026-01-01") for space in client.namespaces()}
+    named: list[str] = [entity.name for entity in client.entities(namespace="a", prefix="A", limit=5).entities]
+    swept: Mapping[str, int] = client.maintain()
+    client.update(key="k", namespace="a", thread="t")
+    return {**known, **swept, "named": len(named)}
+
+
 def files(client: MemoryClient, folder: Path, frame: pandas.DataFrame) -> int:
     read = client.import_file(folder / "a.jsonl", mapping={"text": "body"}, on_error="skip")
     taken = client.import_frame(frame, namespace="a", on_error="stop")
@@ -131,6 +139,9 @@ def wrong(client: MemoryClient) -> None:
     client.import_file("x", on_error="ignore")  # wrong
     client.export_file(7)  # wrong
     client.entity("x").mentions.name  # wrong
+    client.namespaces()[0].nothing  # wrong
+    client.count(namespace="x").upper()  # wrong
+    client.entities(type=1)  # wrong
     client.merge_entities("x")  # wrong
     client.aliases()[0].merged_at + 1  # wrong
     client.sync_state("x").settled()  # wrong
