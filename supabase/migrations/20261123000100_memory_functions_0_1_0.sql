@@ -1136,37 +1136,14 @@ create or replace function memory.entity_named(p_namespace text, p_key text) ret
   from memory.keyed_hash('entity', p_namespace, p_key) h
 $$;
 
--- Entities, relations and who supports them. A subject lives while at least one memory mentions it: the removal of the
--- last support is a versioned delete (`support.sql`), a new support after that a versioned revival.
--- Locks are taken in one order everywhere: a namespace's aliases, memories, then entities, then relations, each by id.
--- Of an entity that was merged (`aliases.sql`) a mention keeps the one that was named; what it is shown as is what it supports.
+-- The steps of storing links, in the order in which `links.sql` takes them. Nothing here is called by anybody else.
+--   p_rows: what `store_links` was given   is_given: said by the caller, not found by extraction
+--   pair_…, said_…: of each mention and each statement, the memory, what was named, and what it is shown as
 
--- Makes the links of some memories exactly what one origin says they are; what the other origin says stays.
---   p_rows: [{memory, namespace, version, valid_from, entities: [{name, type, key}], relations: [{source, source_key, predicate, target, target_key}]}]
---   p_bump: raise the revision of memories whose links changed (a save has raised it already)
--- The caller holds the memories' row locks. Returns the refs that now are owed.
-create or replace function memory.store_links(p_rows jsonb, p_origin text, p_bump boolean) returns jsonb
+-- 1. Makes the entities that rows name, also those named only by a relation. Inserting in hash order keeps two writers from deadlock.
+create or replace function memory.make_entities(p_rows jsonb) returns void
 language plpgsql as $$
-declare
-  is_given boolean := p_origin = 'given';
-  memory_ids uuid[];
-  touched_entities uuid[];
-  touched_relations uuid[];
-  pair_memory uuid[];
-  pair_entity uuid[];
-  pair_shown uuid[];
-  said_memory uuid[];
-  said_relation uuid[];
-  said_shown uuid[];
-  renewed_entities uuid[] := '{}';
-  renewed_relations uuid[] := '{}';
-  changed_memories uuid[];
-  removed jsonb;
 begin
-  p_rows := memory.resolve_names(p_rows);
-  select array_agg((r ->> 'memory')::uuid) into memory_ids from jsonb_array_elements(p_rows) r;
-
-  -- 1. Entities named, also those named only by a relation. Inserting in hash order keeps two writers from deadlock.
   insert into memory.entities (namespace, name, type, name_key, name_hash)
   select w.namespace, w.name, w.type, w.key, memory.keyed_hash('entity', w.namespace, w.key)
   from (
@@ -1177,27 +1154,15 @@ begin
   ) w
   order by 5
   on conflict (name_hash) do nothing;
+end $$;
 
-  select array_agg(w.memory), array_agg(n.id), array_agg(memory.shown_as(n.id)) into pair_memory, pair_entity, pair_shown
-  from (
-    select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key') as name_hash
-    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
-  ) w
-  join memory.entities n on n.name_hash = w.name_hash;
-
-  -- 2. Lock every entity whose support may change.
-  select coalesce(array_agg(id), '{}') into touched_entities
-  from (
-    select n.id from memory.entities n
-    where n.id in (
-      select unnest(pair_entity || pair_shown)
-      union select unnest(array[m.entity_id, m.shown_id]) from memory.mentions m where m.memory_id = any (memory_ids)
-    )
-    order by n.id for update
-  ) locked;
-
-  -- 3. A name that was forgotten lives again; an entity of unknown type learns it. A name that means another entity wakes that one,
-  -- which then is called so until its own name comes.
+-- 2. A name that was forgotten lives again; an entity of unknown type learns it. A name that means another entity wakes that one, which
+-- then is called so until its own name comes. The entities are locked. Returns those that changed.
+create or replace function memory.renew_entities(p_rows jsonb) returns uuid[]
+language plpgsql as $$
+declare
+  renewed_entities uuid[];
+begin
   with named as (
     select distinct on (x.shown) x.* from (
       select memory.shown_as(n.id) as shown, memory.shown_as(n.id) = n.id as own, e ->> 'name' as name, e ->> 'type' as type, e ->> 'key' as key
@@ -1217,11 +1182,14 @@ begin
     returning n.id
   )
   select coalesce(array_agg(id), '{}') into renewed_entities from renewed;
-  if pair_shown <> pair_entity then
-    perform memory.learn_names(p_rows);
-  end if;
+  return renewed_entities;
+end $$;
 
-  -- 4. Relations between them, in the same way.
+-- 3. Makes the relations that rows state, as they are named and as they are shown, in hash order. What somebody took away is brought back
+-- only by a link that is given.
+create or replace function memory.make_relations(p_rows jsonb, is_given boolean) returns void
+language plpgsql as $$
+begin
   insert into memory.relations (namespace, source_id, predicate, target_id, name_hash)
   select distinct w.namespace, v.source, w.predicate, v.target, memory.keyed_hash('relation', v.source::text, w.predicate, v.target::text)
   from (
@@ -1237,49 +1205,36 @@ begin
       memory.keyed_hash('relation', memory.shown_as(s.id)::text, w.predicate, memory.shown_as(t.id)::text)))
   order by 5
   on conflict (name_hash) do nothing;
+end $$;
 
-  select array_agg(w.memory), array_agg(n.id), array_agg(v.id) into said_memory, said_relation, said_shown
-  from (
-    select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('relation', s.id::text, x ->> 'predicate', t.id::text) as name_hash,
-      memory.keyed_hash('relation', memory.shown_as(s.id)::text, x ->> 'predicate', memory.shown_as(t.id)::text) as shown_hash
-    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x,
-      memory.entities s, memory.entities t
+-- 4. Relations that were forgotten live again, of those that are said. They are locked. Returns those that changed.
+create or replace function memory.renew_relations(p_rows jsonb, said_shown uuid[]) returns uuid[]
+language plpgsql as $$
+declare
+  renewed_relations uuid[];
+begin
+  with named as (
+    select distinct memory.keyed_hash('relation', memory.shown_as(s.id)::text, x ->> 'predicate', memory.shown_as(t.id)::text) as name_hash,
+      x ->> 'predicate' as predicate
+    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x, memory.entities s, memory.entities t
     where s.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'source_key')
       and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
-  ) w
-  join memory.relations n on n.name_hash = w.name_hash
-  join memory.relations v on v.name_hash = w.shown_hash
-  where is_given or not exists (select from memory.retractions t where t.relation_id in (n.id, v.id));
-  if is_given then
-    delete from memory.retractions where relation_id = any (said_relation || said_shown);
-  end if;
+  ), renewed as (
+    update memory.relations n set predicate = w.predicate, deleted_at = null, revision = n.revision + 1
+    from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_shown)
+    returning n.id
+  )
+  select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
+  return renewed_relations;
+end $$;
 
-  select coalesce(array_agg(id), '{}') into touched_relations
-  from (
-    select n.id from memory.relations n
-    where n.id in (
-      select unnest(said_relation || said_shown)
-      union select unnest(array[s.relation_id, s.shown_id]) from memory.statements s where s.memory_id = any (memory_ids)
-    )
-    order by n.id for update
-  ) locked;
-
-  if said_relation is not null then
-    with named as (
-      select distinct memory.keyed_hash('relation', memory.shown_as(s.id)::text, x ->> 'predicate', memory.shown_as(t.id)::text) as name_hash,
-        x ->> 'predicate' as predicate
-      from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x, memory.entities s, memory.entities t
-      where s.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'source_key')
-        and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
-    ), renewed as (
-      update memory.relations n set predicate = w.predicate, deleted_at = null, revision = n.revision + 1
-      from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_shown)
-      returning n.id
-    )
-    select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
-  end if;
-
-  -- 5. Mentions: set this origin's flag where it is wanted, clear it elsewhere, delete what nobody says.
+-- 5. Mentions of some memories: sets one origin's flag where it is wanted, clears it elsewhere, deletes what nobody says. Returns the
+-- memories for which that was not all there already.
+create or replace function memory.set_mentions(p_rows jsonb, is_given boolean, memory_ids uuid[], pair_memory uuid[], pair_entity uuid[], pair_shown uuid[]) returns uuid[]
+language plpgsql as $$
+declare
+  changed_memories uuid[];
+begin
   with facts as (
     select (r ->> 'memory')::uuid as memory, (r ->> 'version')::integer as version, (r ->> 'valid_from')::timestamptz as valid_from
     from jsonb_array_elements(p_rows) r
@@ -1307,6 +1262,13 @@ begin
   select coalesce(array_agg(distinct memory_id), '{}') into changed_memories
   from (select memory_id from added where is_new union all select memory_id from removed_rows) c;
 
+  return changed_memories;
+end $$;
+
+-- 6. Statements of some memories, in the same way.
+create or replace function memory.set_statements(p_rows jsonb, is_given boolean, memory_ids uuid[], said_memory uuid[], said_relation uuid[], said_shown uuid[]) returns void
+language plpgsql as $$
+begin
   with facts as (
     select (r ->> 'memory')::uuid as memory, (r ->> 'version')::integer as version, (r ->> 'valid_from')::timestamptz as valid_from
     from jsonb_array_elements(p_rows) r
@@ -1329,8 +1291,94 @@ begin
   delete from memory.statements s
   where s.memory_id = any (memory_ids) and (case when is_given then s.given and not s.extracted else s.extracted and not s.given end)
     and not exists (select from wanted w where w.memory = s.memory_id and w.relation = s.relation_id);
+end $$;
 
-  -- 6. What lost its last support is deleted; what is new or came back is owed.
+-- Entities, relations and who supports them. A subject lives while at least one memory mentions it: the removal of the
+-- last support is a versioned delete (`support.sql`), a new support after that a versioned revival.
+-- Locks are taken in one order everywhere: a namespace's aliases, memories, then entities, then relations, each by id.
+-- Of an entity that was merged (`aliases.sql`) a mention keeps the one that was named; what it is shown as is what it supports.
+
+-- Makes the links of some memories exactly what one origin says they are; what the other origin says stays.
+--   p_rows: [{memory, namespace, version, valid_from, entities: [{name, type, key}], relations: [{source, source_key, predicate, target, target_key}]}]
+--   p_bump: raise the revision of memories whose links changed (a save has raised it already)
+-- The caller holds the memories' row locks. Returns the refs that now are owed.
+create or replace function memory.store_links(p_rows jsonb, p_origin text, p_bump boolean) returns jsonb
+language plpgsql as $$
+declare
+  is_given boolean := p_origin = 'given';
+  memory_ids uuid[];
+  touched_entities uuid[];
+  touched_relations uuid[];
+  pair_memory uuid[];
+  pair_entity uuid[];
+  pair_shown uuid[];
+  said_memory uuid[];
+  said_relation uuid[];
+  said_shown uuid[];
+  renewed_entities uuid[];
+  renewed_relations uuid[] := '{}';
+  changed_memories uuid[];
+  removed jsonb;
+begin
+  p_rows := memory.resolve_names(p_rows);
+  select array_agg((r ->> 'memory')::uuid) into memory_ids from jsonb_array_elements(p_rows) r;
+
+  -- Entities: those that are named, then a lock on every one whose support may change.
+  perform memory.make_entities(p_rows);
+  select array_agg(w.memory), array_agg(n.id), array_agg(memory.shown_as(n.id)) into pair_memory, pair_entity, pair_shown
+  from (
+    select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key') as name_hash
+    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
+  ) w
+  join memory.entities n on n.name_hash = w.name_hash;
+  select coalesce(array_agg(id), '{}') into touched_entities
+  from (
+    select n.id from memory.entities n
+    where n.id in (
+      select unnest(pair_entity || pair_shown)
+      union select unnest(array[m.entity_id, m.shown_id]) from memory.mentions m where m.memory_id = any (memory_ids)
+    )
+    order by n.id for update
+  ) locked;
+  renewed_entities := memory.renew_entities(p_rows);
+  if pair_shown <> pair_entity then
+    perform memory.learn_names(p_rows);
+  end if;
+
+  -- Relations between them, in the same way.
+  perform memory.make_relations(p_rows, is_given);
+  select array_agg(w.memory), array_agg(n.id), array_agg(v.id) into said_memory, said_relation, said_shown
+  from (
+    select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('relation', s.id::text, x ->> 'predicate', t.id::text) as name_hash,
+      memory.keyed_hash('relation', memory.shown_as(s.id)::text, x ->> 'predicate', memory.shown_as(t.id)::text) as shown_hash
+    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x,
+      memory.entities s, memory.entities t
+    where s.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'source_key')
+      and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
+  ) w
+  join memory.relations n on n.name_hash = w.name_hash
+  join memory.relations v on v.name_hash = w.shown_hash
+  where is_given or not exists (select from memory.retractions t where t.relation_id in (n.id, v.id));
+  if is_given then
+    delete from memory.retractions where relation_id = any (said_relation || said_shown);
+  end if;
+  select coalesce(array_agg(id), '{}') into touched_relations
+  from (
+    select n.id from memory.relations n
+    where n.id in (
+      select unnest(said_relation || said_shown)
+      union select unnest(array[s.relation_id, s.shown_id]) from memory.statements s where s.memory_id = any (memory_ids)
+    )
+    order by n.id for update
+  ) locked;
+  if said_relation is not null then
+    renewed_relations := memory.renew_relations(p_rows, said_shown);
+  end if;
+
+  changed_memories := memory.set_mentions(p_rows, is_given, memory_ids, pair_memory, pair_entity, pair_shown);
+  perform memory.set_statements(p_rows, is_given, memory_ids, said_memory, said_relation, said_shown);
+
+  -- What lost its last support is deleted; what is new or came back is owed.
   removed := memory.drop_unsupported(touched_entities, touched_relations);
   renewed_entities := renewed_entities || array(
     select e.id from memory.entities e
@@ -1338,7 +1386,8 @@ begin
   );
   renewed_relations := renewed_relations || array(
     select x.id from memory.relations x
-    where x.id = any (said_relation || said_shown) and not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = x.id::text)
+    where x.id = any (said_relation || said_shown)
+      and not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = x.id::text)
   );
   if cardinality(renewed_entities) > 0 then
     perform memory.owe('graph', 'entity', renewed_entities);
@@ -3154,7 +3203,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '4c4b818c75ad856edc968892c4efe7018e27c7746c09392ed310e10f7043c64c') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '94c975ae920877d90c8987fea56d9bf901b241e82d35e17836a9cfbabd004955') on conflict (name) do update set value = excluded.value;
 
 reset check_function_bodies;
 reset search_path;

@@ -20,7 +20,7 @@ declare
   said_memory uuid[];
   said_relation uuid[];
   said_shown uuid[];
-  renewed_entities uuid[] := '{}';
+  renewed_entities uuid[];
   renewed_relations uuid[] := '{}';
   changed_memories uuid[];
   removed jsonb;
@@ -28,26 +28,14 @@ begin
   p_rows := memory.resolve_names(p_rows);
   select array_agg((r ->> 'memory')::uuid) into memory_ids from jsonb_array_elements(p_rows) r;
 
-  -- 1. Entities named, also those named only by a relation. Inserting in hash order keeps two writers from deadlock.
-  insert into memory.entities (namespace, name, type, name_key, name_hash)
-  select w.namespace, w.name, w.type, w.key, memory.keyed_hash('entity', w.namespace, w.key)
-  from (
-    select distinct on (r ->> 'namespace', e ->> 'key')
-      r ->> 'namespace' as namespace, e ->> 'name' as name, e ->> 'type' as type, e ->> 'key' as key
-    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
-    order by r ->> 'namespace', e ->> 'key', (e ->> 'type' = 'thing')
-  ) w
-  order by 5
-  on conflict (name_hash) do nothing;
-
+  -- Entities: those that are named, then a lock on every one whose support may change.
+  perform memory.make_entities(p_rows);
   select array_agg(w.memory), array_agg(n.id), array_agg(memory.shown_as(n.id)) into pair_memory, pair_entity, pair_shown
   from (
     select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key') as name_hash
     from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'entities') e
   ) w
   join memory.entities n on n.name_hash = w.name_hash;
-
-  -- 2. Lock every entity whose support may change.
   select coalesce(array_agg(id), '{}') into touched_entities
   from (
     select n.id from memory.entities n
@@ -57,49 +45,13 @@ begin
     )
     order by n.id for update
   ) locked;
-
-  -- 3. A name that was forgotten lives again; an entity of unknown type learns it. A name that means another entity wakes that one,
-  -- which then is called so until its own name comes.
-  with named as (
-    select distinct on (x.shown) x.* from (
-      select memory.shown_as(n.id) as shown, memory.shown_as(n.id) = n.id as own, e ->> 'name' as name, e ->> 'type' as type, e ->> 'key' as key
-      from jsonb_array_elements(p_rows) r cross join jsonb_array_elements(r -> 'entities') e
-        join memory.entities n on n.name_hash = memory.keyed_hash('entity', r ->> 'namespace', e ->> 'key')
-    ) x
-    order by x.shown, x.own desc, (x.type = 'thing')
-  ), renewed as (
-    update memory.entities n
-    set name = case when w.own and memory.borrows_name(n.id, n.name_key) then w.name else coalesce(n.name, w.name) end,
-        name_key = case when w.own and memory.borrows_name(n.id, n.name_key) then w.key else coalesce(n.name_key, w.key) end,
-        type = case when n.type is null or ((n.type = 'thing' or (w.own and memory.borrows_name(n.id, n.name_key))) and 'type' <> all (n.curated)) then w.type else n.type end,
-        deleted_at = null, revision = n.revision + 1
-    from named w
-    where n.id = w.shown and (n.deleted_at is not null
-      or (w.own and (n.type = 'thing' and w.type <> 'thing' and 'type' <> all (n.curated) or n.name_key <> w.key and memory.borrows_name(n.id, n.name_key))))
-    returning n.id
-  )
-  select coalesce(array_agg(id), '{}') into renewed_entities from renewed;
+  renewed_entities := memory.renew_entities(p_rows);
   if pair_shown <> pair_entity then
     perform memory.learn_names(p_rows);
   end if;
 
-  -- 4. Relations between them, in the same way.
-  insert into memory.relations (namespace, source_id, predicate, target_id, name_hash)
-  select distinct w.namespace, v.source, w.predicate, v.target, memory.keyed_hash('relation', v.source::text, w.predicate, v.target::text)
-  from (
-    select distinct r ->> 'namespace' as namespace, x ->> 'source_key' as source, x ->> 'predicate' as predicate, x ->> 'target_key' as target
-    from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x
-  ) w
-  join memory.entities s on s.name_hash = memory.keyed_hash('entity', w.namespace, w.source)
-  join memory.entities t on t.name_hash = memory.keyed_hash('entity', w.namespace, w.target)
-  cross join lateral (values (s.id, t.id), (memory.shown_as(s.id), memory.shown_as(t.id))) v(source, target)
-  where is_given or not (select exists (select from memory.retractions)) or not exists (  -- else it would stand there with nobody stating it
-    select from memory.retractions o join memory.relations y on y.id = o.relation_id
-    where y.name_hash in (memory.keyed_hash('relation', s.id::text, w.predicate, t.id::text),
-      memory.keyed_hash('relation', memory.shown_as(s.id)::text, w.predicate, memory.shown_as(t.id)::text)))
-  order by 5
-  on conflict (name_hash) do nothing;
-
+  -- Relations between them, in the same way.
+  perform memory.make_relations(p_rows, is_given);
   select array_agg(w.memory), array_agg(n.id), array_agg(v.id) into said_memory, said_relation, said_shown
   from (
     select distinct (r ->> 'memory')::uuid as memory, memory.keyed_hash('relation', s.id::text, x ->> 'predicate', t.id::text) as name_hash,
@@ -115,7 +67,6 @@ begin
   if is_given then
     delete from memory.retractions where relation_id = any (said_relation || said_shown);
   end if;
-
   select coalesce(array_agg(id), '{}') into touched_relations
   from (
     select n.id from memory.relations n
@@ -125,74 +76,14 @@ begin
     )
     order by n.id for update
   ) locked;
-
   if said_relation is not null then
-    with named as (
-      select distinct memory.keyed_hash('relation', memory.shown_as(s.id)::text, x ->> 'predicate', memory.shown_as(t.id)::text) as name_hash,
-        x ->> 'predicate' as predicate
-      from jsonb_array_elements(p_rows) r, jsonb_array_elements(r -> 'relations') x, memory.entities s, memory.entities t
-      where s.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'source_key')
-        and t.name_hash = memory.keyed_hash('entity', r ->> 'namespace', x ->> 'target_key')
-    ), renewed as (
-      update memory.relations n set predicate = w.predicate, deleted_at = null, revision = n.revision + 1
-      from named w where n.name_hash = w.name_hash and n.deleted_at is not null and n.id = any (said_shown)
-      returning n.id
-    )
-    select coalesce(array_agg(id), '{}') into renewed_relations from renewed;
+    renewed_relations := memory.renew_relations(p_rows, said_shown);
   end if;
 
-  -- 5. Mentions: set this origin's flag where it is wanted, clear it elsewhere, delete what nobody says.
-  with facts as (
-    select (r ->> 'memory')::uuid as memory, (r ->> 'version')::integer as version, (r ->> 'valid_from')::timestamptz as valid_from
-    from jsonb_array_elements(p_rows) r
-  ), wanted as (
-    select p.memory, p.entity, p.shown, f.version, f.valid_from
-    from unnest(pair_memory, pair_entity, pair_shown) p(memory, entity, shown) join facts f on f.memory = p.memory
-  ), added as (
-    insert into memory.mentions as m (memory_id, entity_id, shown_id, given, extracted, version, valid_from)
-    select w.memory, w.entity, nullif(w.shown, w.entity), is_given, not is_given, w.version, w.valid_from from wanted w
-    on conflict (memory_id, entity_id) do update
-      set given = m.given or is_given, extracted = m.extracted or not is_given, version = excluded.version, valid_from = excluded.valid_from
-    returning m.memory_id, (m.xmax = 0) as is_new
-  ), cleared as (
-    update memory.mentions m
-    set given = m.given and not is_given, extracted = m.extracted and is_given
-    where m.memory_id = any (memory_ids) and m.given and m.extracted
-      and not exists (select from wanted w where w.memory = m.memory_id and w.entity = m.entity_id)
-    returning m.memory_id
-  ), removed_rows as (
-    delete from memory.mentions m
-    where m.memory_id = any (memory_ids) and (case when is_given then m.given and not m.extracted else m.extracted and not m.given end)
-      and not exists (select from wanted w where w.memory = m.memory_id and w.entity = m.entity_id)
-    returning m.memory_id
-  )
-  select coalesce(array_agg(distinct memory_id), '{}') into changed_memories
-  from (select memory_id from added where is_new union all select memory_id from removed_rows) c;
+  changed_memories := memory.set_mentions(p_rows, is_given, memory_ids, pair_memory, pair_entity, pair_shown);
+  perform memory.set_statements(p_rows, is_given, memory_ids, said_memory, said_relation, said_shown);
 
-  with facts as (
-    select (r ->> 'memory')::uuid as memory, (r ->> 'version')::integer as version, (r ->> 'valid_from')::timestamptz as valid_from
-    from jsonb_array_elements(p_rows) r
-  ), wanted as (
-    select p.memory, p.relation, p.shown, f.version, f.valid_from
-    from unnest(said_memory, said_relation, said_shown) p(memory, relation, shown) join facts f on f.memory = p.memory
-  ), added as (
-    insert into memory.statements as s (relation_id, memory_id, shown_id, given, extracted, version, valid_from)
-    select w.relation, w.memory, nullif(w.shown, w.relation), is_given, not is_given, w.version, w.valid_from from wanted w
-    on conflict (relation_id, memory_id) do update
-      set given = s.given or is_given, extracted = s.extracted or not is_given, version = excluded.version, valid_from = excluded.valid_from
-    returning 1
-  ), cleared as (
-    update memory.statements s
-    set given = s.given and not is_given, extracted = s.extracted and is_given
-    where s.memory_id = any (memory_ids) and s.given and s.extracted
-      and not exists (select from wanted w where w.memory = s.memory_id and w.relation = s.relation_id)
-    returning 1
-  )
-  delete from memory.statements s
-  where s.memory_id = any (memory_ids) and (case when is_given then s.given and not s.extracted else s.extracted and not s.given end)
-    and not exists (select from wanted w where w.memory = s.memory_id and w.relation = s.relation_id);
-
-  -- 6. What lost its last support is deleted; what is new or came back is owed.
+  -- What lost its last support is deleted; what is new or came back is owed.
   removed := memory.drop_unsupported(touched_entities, touched_relations);
   renewed_entities := renewed_entities || array(
     select e.id from memory.entities e
@@ -200,7 +91,8 @@ begin
   );
   renewed_relations := renewed_relations || array(
     select x.id from memory.relations x
-    where x.id = any (said_relation || said_shown) and not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = x.id::text)
+    where x.id = any (said_relation || said_shown)
+      and not exists (select from memory.ledger l where l.projection = 'graph' and l.kind = 'relation' and l.id = x.id::text)
   );
   if cardinality(renewed_entities) > 0 then
     perform memory.owe('graph', 'entity', renewed_entities);
