@@ -99,6 +99,13 @@ def visible(text: str, *, line: bool = False) -> str:
     return "".join("·" if unicodedata.category(character) == "Cc" and character not in keep else character for character in text)
 
 
+def shown(text: str, *, line: bool = False) -> str:
+    """`text` as a part of markup: what a terminal or rich would obey (`[bold]`, `[/x]`) is shown as it is."""
+    from rich.markup import escape
+
+    return escape(visible(text, line=line))
+
+
 def cut(text: str, size: int) -> str:
     """The beginning of a text, on one line."""
     short = visible(text, line=True)

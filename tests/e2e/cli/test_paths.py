@@ -16,7 +16,7 @@ from tests.e2e.command import COMMAND, Cli, Warm, environment, runner
 from tests.engines import temporary_home, until
 from tests.redis_servers import free_port
 
-ODD = "é #?:'%41 "
+ODD = "é #?:'%41 [/b] "  # the last is two folders, and markup of what prints
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def folder() -> Iterator[Path]:
     need("embedded")
     with temporary_home() as top:
         made = top / ODD
-        made.mkdir()
+        made.mkdir(parents=True)
         yield made
 
 
@@ -51,6 +51,8 @@ def test_every_command_works(odd: Cli, folder: Path) -> None:
     for name, *arguments in steps:
         ran = odd(*name.split(), *arguments)
         assert ran.code == 0, f"{name}: {ran.out}{ran.err}"
+        if name == "status":
+            assert str(folder / "home") in ran.out
     memory_id = odd("get", "--key", "a", "-n", "odd", "--json").json["id"]
     for name in ("history", "explain"):
         assert odd(name, memory_id).code == 0
