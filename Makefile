@@ -71,7 +71,11 @@ setup: $(ready) ## Only set up .venv
 	@:
 
 clean: ## Stop the engines; remove .venv, caches and dist. The memories in .memory stay
-	@if [ -x $(bin)/memory-pipelines ]; then $(bin)/memory-pipelines down || true; fi
+	@# Beside a running `dev` nothing is removed from under it; an installation that is broken is no reason to keep it.
+	@if [ -x $(bin)/memory-pipelines ]; then \
+		said=$$($(bin)/memory-pipelines down 2>&1) || case "$$said" in (*dev_runs*) printf '%s\n' "$$said" >&2; exit 1 ;; esac; \
+		printf '%s\n' "$$said"; \
+	fi
 	@rm -rf $(venv) .venv dist build .cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -not -path './.memory/*' -exec rm -rf {} +
 	@if [ -d .memory ]; then echo "Left alone: .memory, which holds your data. To drop it too: rm -rf .memory"; fi

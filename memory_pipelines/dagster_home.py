@@ -8,7 +8,7 @@ import os
 from importlib.resources import files
 from pathlib import Path
 
-from memory_pipelines.embedded import sockets
+from memory_pipelines.embedded import sockets, unusable
 
 NAME = "dagster.yaml"
 SHIPPED = ".dagster.yaml.shipped"
@@ -25,9 +25,16 @@ def prepare_home(home: Path) -> Path:
         home: the folder of the embedded data, `settings.home_path`.
 
     Raises:
-        ConfigurationError: `engine_folder`: somebody else has made the folder of that link.
+        ConfigurationError: `engine_folder`: nothing can be made in the home, or somebody else has made the folder of that link.
     """
     folder = home.expanduser().absolute() / "dagster"
+    try:
+        return _laid_out(folder)
+    except OSError as error:
+        raise unusable(folder.parent, error) from error
+
+
+def _laid_out(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     shipped = files("memory_pipelines").joinpath(NAME).read_text(encoding="utf-8")
     present, known = _read(folder / NAME), _read(folder / SHIPPED)

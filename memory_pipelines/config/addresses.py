@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from memory_pipelines.domain.errors import ConfigurationError
 
@@ -18,6 +19,7 @@ FORMS: dict[str, tuple[str, ...]] = {
     "redis_url": ("redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel", "redis+cluster", "rediss+cluster"),
     "graph_url": ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc", "falkor", "falkors", "unix"),
     "supabase_url": ("https", "http"),
+    "openai_base_url": ("https", "http"),
 }
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]{0,29})://")
 _BARE = {"database_url": re.compile(r"[a-z_]+ *="), "graph_url": re.compile(r"[/.~]")}  # libpq's `host=…`; the path of a socket
@@ -32,15 +34,44 @@ def check(settings: Settings) -> None:
     """
     for field, schemes in FORMS.items():
         value = getattr(settings, field)
-        if not value:
+        if not value or (field == "openai_base_url" and not _asks_openai(settings)):
             continue
         text = str(getattr(value, "get_secret_value", lambda value=value: value)())
+        name = f"{'' if field.startswith('openai') else 'MEMORY_'}{field.upper()}"
         found = _SCHEME.match(text)
-        if (found and found[1].lower() in schemes) or (field in _BARE and _BARE[field].match(text)):
+        if field in _BARE and _BARE[field].match(text):
             continue
-        forms = ", ".join(f"{scheme}://" for scheme in schemes)
+        if found and found[1].lower() in schemes:
+            if wrong := _wrong(field, text):
+                raise ConfigurationError("config_invalid", f"{name} {wrong}. See docs/operating.md.")
+            continue
         if found and found[1] == "memory":
             instead = "Nothing is kept in the process: leave the variable unset, and an embedded engine starts by itself in MEMORY_HOME."
-            raise ConfigurationError("config_invalid", f"MEMORY_{field.upper()} is `memory://`, which there is no more. {instead}")
+            raise ConfigurationError("config_invalid", f"{name} is `memory://`, which there is no more. {instead}")
         what = f"has the unknown scheme {found[1]!r}" if found else "is no address"
-        raise ConfigurationError("config_invalid", f"MEMORY_{field.upper()} {what}: it starts with {forms}. See docs/operating.md.")
+        forms = ", ".join(f"{scheme}://" for scheme in schemes)
+        raise ConfigurationError("config_invalid", f"{name} {what}: it starts with {forms}. See docs/operating.md.")
+
+
+def _asks_openai(settings: Settings) -> bool:
+    """Whether a model is asked at all: the variable is not ours alone."""
+    return any(model.partition(":")[0] == "openai" for model in (settings.embedder, settings.extractor))
+
+
+def _wrong(field: str, text: str) -> str | None:
+    """What a driver could not make sense of. Redis and Postgres have forms of their own (`stores/redis/address.py`, libpq)."""
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        return "is no address: a host with colons stands in brackets"
+    if field in {"redis_url", "database_url"}:
+        return None
+    if parts.fragment:
+        return "holds a #; in a password or a path it is written %23"
+    if parts.scheme == "unix":
+        return None if parts.path.strip("/") and not parts.netloc else "names no socket: write unix:///path, with three slashes"
+    try:
+        _ = parts.port
+    except ValueError:
+        return "has a port that is no number up to 65535; in user and password, %3A stands for : and %2F for /"
+    return None if parts.hostname or parts.scheme.startswith("falkor") else "names no host"

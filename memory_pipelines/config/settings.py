@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from pydantic import AliasChoices, Field, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, PrivateAttr, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from memory_pipelines.config import addresses, place, variables
@@ -30,14 +30,16 @@ class _EnvFile(DotEnvSettingsSource):
     def __call__(self) -> dict[str, Any]:
         found = super().__call__()
         if "home" in found:
-            found["home"] = self._folder / Path(found["home"]).expanduser()
+            found["home"] = place.named(Path(found["home"]), self._folder)
         return found
 
 
 class Settings(BaseSettings):
     """What has no URL is embedded: started by us, under `home`, on unix sockets only."""
 
-    model_config = SettingsConfigDict(env_prefix=variables.PREFIX, env_file=place.ENV, extra="ignore", populate_by_name=True)
+    model_config = SettingsConfigDict(
+        env_prefix=variables.PREFIX, env_file=place.ENV, env_ignore_empty=True, extra="ignore", populate_by_name=True
+    )
 
     home: Path = Field(
         default=Path(place.HOME),
@@ -106,10 +108,21 @@ class Settings(BaseSettings):
     repair_bound: int = Field(default=1000, ge=0, le=1000, description="Most findings that Dagster repairs by itself after a failed audit.")
     stream_name: str = Field(default="memory", description="Prefix of every Redis key; one per record when a Redis is shared.")
 
+    _here: Path | None = PrivateAttr(None)
+
     @property
     def home_path(self) -> Path:
-        """`home`, absolute; where nothing names it, the project's."""
-        return self.home.expanduser().absolute() if "home" in self.model_fields_set else place.home()
+        """`home`, absolute; where nothing names it, the project's. It stays the same when the program goes to another folder.
+
+        Raises:
+            ConfigurationError: `config_invalid`: of a user that there is not, or below a working folder that is gone.
+        """
+        return place.named(self.home, self._here) if "home" in self.model_fields_set else place.home(self._here)
+
+    def model_post_init(self, context: Any, /) -> None:
+        """Note from where relative paths are meant."""
+        super().model_post_init(context)
+        self._here = place.here()
 
     @classmethod
     def settings_customise_sources(
@@ -147,7 +160,11 @@ def load(**overrides: object) -> Settings:
         raise ConfigurationError(
             "config_invalid", f"Settings are wrong: {problems}. See the table of variables in docs/operating.md."
         ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
+        raise ConfigurationError("config_invalid", f"{place.env_file()} cannot be read: {why}.") from None
     addresses.check(settings)
+    _ = settings.home_path  # now: what is wrong with it is told before anything starts
     for name, near in variables.misspelt(known(), env_file=place.env_file() if "_env_file" not in overrides else None).items():
         _tell(name, near)
     return settings

@@ -13,8 +13,8 @@ from pathlib import Path
 from dotenv import dotenv_values
 
 PREFIX = "MEMORY_"
-# Of others, who use the same prefix: our tests, and the file of secrets that Docker Compose reads.
-_OTHERS = ("MEMORY_TESTS_", "MEMORY_SERVICE_PASSWORD")
+# Of others, who use the same prefix: our tests and failpoints, the file of secrets that Docker Compose reads, and systemd.
+_OTHERS = ("MEMORY_TESTS_", "MEMORY_FAILPOINT", "MEMORY_SERVICE_PASSWORD", "MEMORY_PRESSURE_")
 
 
 def misspelt(known: frozenset[str], environment: Mapping[str, str] | None = None, env_file: Path | None = None) -> dict[str, str | None]:

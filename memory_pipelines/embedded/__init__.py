@@ -13,7 +13,7 @@ Must stay out: schemas, clients and settings of what is stored. The stores own t
 leads to an embedded engine or to a hosted one.
 """
 
-from memory_pipelines.embedded.engines import Addresses, EngineStatus, addresses, down, status, unusable, up
+from memory_pipelines.embedded.engines import Addresses, EngineStatus, addresses, down, status, unfit, unusable, up
 from memory_pipelines.embedded.server import Engine
 
-__all__ = ["Addresses", "Engine", "EngineStatus", "addresses", "down", "status", "unusable", "up"]
+__all__ = ["Addresses", "Engine", "EngineStatus", "addresses", "down", "status", "unfit", "unusable", "up"]

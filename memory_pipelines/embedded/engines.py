@@ -5,6 +5,7 @@ Must stay out: how an engine is run (its own file) and how a process is kept (`p
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -130,6 +131,16 @@ def unusable(home: Path, error: OSError) -> ConfigurationError:
     return ConfigurationError(
         "engine_folder", f"MEMORY_HOME is {home}, but {place} {why}. Make room for it there, or name another folder in MEMORY_HOME."
     )
+
+
+def unfit(home: Path) -> str | None:
+    """What stands in the way of making something in `home`, or None. Nothing is made to find out."""
+    nearest = next(folder for folder in (home, *home.parents) if os.path.lexists(folder))
+    if not nearest.is_dir():
+        return "is no folder" if nearest == home else f"is below {nearest}, which is no folder"
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        return "is not ours to write" if nearest == home else f"is below {nearest}, which is not ours to write"
+    return None
 
 
 def _runs_already(server: Server) -> bool:

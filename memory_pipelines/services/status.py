@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,6 +13,9 @@ from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.domain.models import Status
 from memory_pipelines.services.breakers import breakers
 from memory_pipelines.services.platform import Platform
+
+_PAIRS = re.compile(r"[a-z_]+ *=")
+_HOST = re.compile(r"(?<![^ ])host *= *(?:'([^']*)'|([^ ']+))")
 
 
 def status(platform: Platform) -> Status:
@@ -58,5 +62,8 @@ def _address(url: SecretStr | None) -> str:
     """Where an engine is, without user, password or options."""
     if url is None:
         return "embedded"
-    parts = urlsplit(url.get_secret_value())
+    text = url.get_secret_value()
+    if pairs := _PAIRS.match(text):  # libpq's own form
+        return (named[1] or named[2]) if (named := _HOST.search(text, pairs.start())) else "postgres"
+    parts = urlsplit(text)
     return parts.netloc.rpartition("@")[2] or parts.path or f"{parts.scheme}://"  # several hosts are no `hostname`

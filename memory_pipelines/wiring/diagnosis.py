@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from memory_pipelines.config import Settings, misspelt, place
 from memory_pipelines.config.settings import known
-from memory_pipelines.domain.diagnosis import Check, ok, warning
+from memory_pipelines.domain.diagnosis import Check, error, ok, warning
 from memory_pipelines.ports import Examiner
 from memory_pipelines.wiring.addresses import embedded_engines, over_rest, plain
 from memory_pipelines.wiring.graph import graph_transport
@@ -30,7 +30,15 @@ def diagnose(settings: Settings) -> list[Check]:
 
 def _settings(settings: Settings) -> Iterator[Check]:
     """Where the embedded engines live, and variables that are no settings."""
-    yield ok("settings.home", str(settings.home_path))
+    from memory_pipelines import embedded
+
+    home = settings.home_path
+    wrong = embedded.unfit(home)
+    yield (
+        error("settings.home", f"{home} {wrong}", "Make room for it there, or name another folder in MEMORY_HOME.")
+        if wrong
+        else ok("settings.home", str(home))
+    )
     for name, near in misspelt(known(), env_file=place.env_file()).items():
         yield warning("settings.variables", f"{name} is no setting", f"Is {near} meant?" if near else "Remove it.")
 

@@ -114,3 +114,61 @@ def test_a_misspelt_variable_is_named_with_the_near_one_once(
         "MEMORY_GRAPH_PASWORD is no setting: is MEMORY_GRAPH_PASSWORD meant?",
     ]
     assert misspelt(known(), {"MEMORY_COLOUR_OF_THE_SKY": "blue"}) == {"MEMORY_COLOUR_OF_THE_SKY": None}
+
+
+def test_a_variable_that_is_set_to_nothing_is_not_set(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MEMORY_HOME", "MEMORY_REDIS_URL", "MEMORY_BATCH_ROWS"):
+        monkeypatch.setenv(name, "")
+    assert (load().home_path, load().redis_url, load().batch_rows) == (project / ".memory", None, 1000)
+
+
+def test_a_home_stays_what_it_was_when_the_program_changes_its_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found, named = load(), load(home=Path("here"))
+    monkeypatch.chdir("/")
+    assert found.home_path == project / ".memory"
+    assert named.home_path == project / "src" / "deep" / "here"
+
+
+def test_an_env_file_above_that_is_somebody_elses_is_not_read(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (project / ".env").write_text("MEMORY_STREAM_NAME=theirs\n")
+    monkeypatch.setattr("os.geteuid", lambda: project.stat().st_uid + 1)
+    assert load().stream_name == "memory"
+    monkeypatch.chdir(project)
+    assert load().stream_name == "theirs", "in the folder at hand it is what the user sees"
+
+
+def test_an_env_file_that_cannot_be_read_is_named(project: Path) -> None:
+    (project / ".env").write_bytes(b"MEMORY_GRAPH_NAME=\xe9\n")
+    with pytest.raises(ConfigurationError, match="UTF-8") as error:
+        load()
+    assert error.value.code == "config_invalid"
+    assert str(project / ".env") in error.value.message
+
+
+def test_a_home_of_a_user_that_there_is_not_is_named(project: Path) -> None:
+    with pytest.raises(ConfigurationError, match="MEMORY_HOME") as error:
+        load(home=Path("~nobody-of-that-name/x"))
+    assert error.value.code == "config_invalid"
+    (project / ".env").write_text("MEMORY_HOME=~nobody-of-that-name/x\n")
+    with pytest.raises(ConfigurationError, match="MEMORY_HOME"):
+        load()
+
+
+def test_a_folder_at_hand_that_is_gone_is_named(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    try:
+        for given in ({}, {"home": Path("relative")}):
+            with pytest.raises(ConfigurationError, match="working folder") as error:
+                load(**given)
+            assert error.value.code == "config_invalid"
+        assert load(home=tmp_path / "home").home_path == tmp_path / "home"
+    finally:
+        monkeypatch.chdir(project)
+
+
+def test_variables_of_others_with_our_prefix_are_left_alone() -> None:
+    theirs = ("MEMORY_PRESSURE_WATCH", "MEMORY_PRESSURE_WRITE", "MEMORY_FAILPOINT", "MEMORY_TESTS_REQUIRE", "MEMORY_SERVICE_PASSWORD")
+    assert misspelt(known(), dict.fromkeys(theirs, "x")) == {}

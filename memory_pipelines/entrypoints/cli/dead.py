@@ -110,8 +110,8 @@ def _report(done: Released, what: str, json: bool) -> None:
     else:
         output.say(f"{done.rows:,} rows and {done.events:,} events {what}.")
         for name in done.unknown:
-            output.note(f"Nothing is parked under {output.visible(name, line=True)}.")
+            output.note(f"Nothing is parked under {output.shown(name, line=True)}.")
         for name in done.unreadable:
-            output.note(f"{output.visible(name, line=True)} still cannot be read.")
+            output.note(f"{output.shown(name, line=True)} still cannot be read.")
     if done.unknown or done.unreadable:
         raise typer.Exit(errors.FAILED)

@@ -101,9 +101,7 @@ def _open(platform: Platform, wanted: tuple[Engine, ...]) -> None:
     schema = wiring.bring_schema(platform)
     platform.graph.prepare()
     what = (
-        f"Embedded: {', '.join(wanted)}, in {output.visible(str(platform.settings.home_path))}."
-        if wanted
-        else "Engines: those of your URLs."
+        f"Embedded: {', '.join(wanted)}, in {output.shown(str(platform.settings.home_path))}." if wanted else "Engines: those of your URLs."
     )
     unseen = "The record is reached over REST."
     reached = unseen if schema is None else f"Schema {schema}."
@@ -188,7 +186,7 @@ def _ask(client: MemoryClient) -> list[dict[str, Any]]:
         if output.wants_document():
             continue
         mark = {1: "[green]✓[/green]", None: "[red]✗[/red]"}.get(place, f"[yellow]✓ in place {place}[/yellow]")
-        output.say(f"\n{mark} [bold]{item['question']}[/bold] [dim]({item['namespace']})[/dim]")
+        output.say(f"\n{mark} [bold]{output.shown(item['question'])}[/bold] [dim]({item['namespace']})[/dim]")
         for number, hit in enumerate(hits, 1):
             output.results().print(Text.assemble(f"   {number}. ", shown(hit), (f"  {output.when(hit.created_at)}", "dim")))
         if place is None:
@@ -220,7 +218,7 @@ def _farewell(told: dict[str, Any], home: Path, *, stopped: bool) -> None:
             f"{row['store']}: {row['held']} {row['what']}, the record {row['record']}" for row in told["stores"] if not row["equal"]
         ]
         said = "; ".join(differing) or "see the differences above"
-        output.say(f"[bold red]✗ The stores differ:[/bold red] {output.visible(said)}. To repair: memory-pipelines audit --deep --repair")
+        output.say(f"[bold red]✗ The stores differ:[/bold red] {output.shown(said)}. To repair: memory-pipelines audit --deep --repair")
     name = "memory-pipelines"
     output.say("\n[bold]Where to look next[/bold]")
     output.table(
@@ -233,5 +231,5 @@ def _farewell(told: dict[str, Any], home: Path, *, stopped: bool) -> None:
             (f"{name} import FILE --help", "your own memories"),
         ],
     )
-    output.say(f"[dim]The data is in {output.visible(str(home))}{'; the engines are stopped' if stopped else ''}.[/dim]")
+    output.say(f"[dim]The data is in {output.shown(str(home))}{'; the engines are stopped' if stopped else ''}.[/dim]")
     sys.stdout.flush()

@@ -39,12 +39,13 @@ def dev(
     """
     from memory_pipelines import embedded, wiring
     from memory_pipelines.config import load
+    from memory_pipelines.dagster_home import prepare_home
     from memory_pipelines.entrypoints.cli.supervised import Supervised
 
     settings = load()
     home = settings.home_path
-    output.note(f"Home: {output.visible(str(home))}")
-    history, url = _prepared(home), f"http://127.0.0.1:{port}"
+    output.note(f"Home: {output.shown(str(home))}")
+    history, url = prepare_home(home), f"http://127.0.0.1:{port}"
     with running.only(history, url):
         _port_is_free(port)
         wanted = wiring.embedded_engines(settings)
@@ -52,7 +53,7 @@ def dev(
         try:
             _schema()
             log = None if logs else history / "dev.log"
-            output.note(f"[dim]Starting Dagster; its log is in {log or 'this terminal'}.[/dim]")
+            output.note(f"[dim]Starting Dagster; its log is in {output.shown(str(log or 'this terminal'))}.[/dim]")
             env = {**os.environ, "DAGSTER_HOME": str(history), "MEMORY_HOME": str(home)}
             command = [sys.executable, "-m", "dagster", "dev", "-m", "memory_pipelines.definitions", "-h", "127.0.0.1", "-p", str(port)]
             child = Supervised(command, env, log)
@@ -72,16 +73,6 @@ def dev(
                 output.note("[dim]Stopping the engines …[/dim]")
                 embedded.down(home)
     output.note("Stopped.")
-
-
-def _prepared(home: Path) -> Path:
-    from memory_pipelines import embedded
-    from memory_pipelines.dagster_home import prepare_home
-
-    try:
-        return prepare_home(home)
-    except OSError as error:
-        raise embedded.unusable(home, error) from error
 
 
 def _port_is_free(port: int) -> None:

@@ -43,7 +43,7 @@ def merge(
     elif result.outcome == "unchanged":
         output.say("Nothing to do: it is shown as that already.")
     else:
-        output.say(f"Merged: {result.memories:,} memories now mention {output.visible(result.entity or into, line=True)}.")
+        output.say(f"Merged: {result.memories:,} memories now mention {output.shown(result.entity or into, line=True)}.")
 
 
 @entities.command(

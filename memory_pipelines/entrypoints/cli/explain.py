@@ -41,7 +41,7 @@ def explain(
 
 
 def _shown(found: Explanation) -> None:
-    output.say(f"[bold]{found.kind}[/bold] {output.cut(found.id, 200)}")
+    output.say(f"[bold]{found.kind}[/bold] {output.shown(output.cut(found.id, 200))}")
     if found.record is None:
         output.say("The record does not know it.")
     else:

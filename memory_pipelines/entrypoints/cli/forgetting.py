@@ -76,6 +76,6 @@ def _ask(client: MemoryClient, namespace: str, chosen: dict[str, Any]) -> None:
     what = f"{count:,} memories of {namespace!r}{' are meant' if chosen else ', all that it holds,'}"
     if output.wants_document() or not sys.stdin.isatty():
         raise typer.BadParameter(f"{what} would be forgotten: say --yes where nobody can be asked", param_hint="--namespace")
-    output.note(output.visible(what))
+    output.note(output.shown(what))
     if count:
         typer.confirm("Forget them? It cannot be undone.", abort=True, err=True)

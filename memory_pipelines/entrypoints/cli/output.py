@@ -99,6 +99,13 @@ def visible(text: str, *, line: bool = False) -> str:
     return "".join("·" if unicodedata.category(character) == "Cc" and character not in keep else character for character in text)
 
 
+def shown(text: str, *, line: bool = False) -> str:
+    """`text` as a part of markup: what a terminal or rich would obey (`[bold]`, `[/x]`) is shown as it is."""
+    from rich.markup import escape
+
+    return escape(visible(text, line=line))
+
+
 def cut(text: str, size: int) -> str:
     """The beginning of a text, on one line."""
     short = visible(text, line=True)
@@ -119,12 +126,13 @@ def size(count: int) -> str:
 
 
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
-    """Print a table; cells are shown as they are, never as markup. `right` names the columns of numbers."""
+    """Print a table; its title and cells are shown as they are, never as markup. `right` names the columns of numbers."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    heading = None if title is None else Text(visible(title), "bold")  # it may name an entity: never markup
+    shown = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
         shown.add_column(name, justify="right" if name in right else "left", overflow="fold")
     for row in rows:

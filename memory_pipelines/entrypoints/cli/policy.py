@@ -42,7 +42,7 @@ def set_policy(
     if json:
         output.document({"namespace": namespace, "outside_edits": outside_edits.value})
     else:
-        output.say(f"Outside edits in [bold]{output.visible(namespace)}[/bold]: {outside_edits.value}.")
+        output.say(f"Outside edits in [bold]{output.shown(namespace)}[/bold]: {outside_edits.value}.")
 
 
 @commands.command("list", epilog=options.examples("memory-pipelines policy list", "memory-pipelines policy list --json"))

@@ -6,6 +6,7 @@ To word a new outcome, add it to `WORDS`. Must stay out: making and applying pla
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -107,7 +108,7 @@ def show_plan(made: RepairPlan, file: Path | None) -> None:
     rows.append(("all", "", len(made.rows), "", made.tokens, money(made.money)))
     output.table("Plan", ("what", "why", "rows", "projections", "tokens", "money"), rows, right=("rows", "tokens", "money"))
     if file is not None:
-        output.say(f"Written to {file}. To apply it: memory-pipelines repair --apply {file}")
+        output.say(f"Written to {output.shown(str(file))}. To apply it: memory-pipelines repair --apply {output.shown(quote(str(file)))}")
     else:
         output.say("Nothing was changed. To keep the plan: memory-pipelines repair --plan plan.json")
 

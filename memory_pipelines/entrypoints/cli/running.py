@@ -16,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from memory_pipelines.domain.errors import Conflict
+from memory_pipelines.embedded import unusable
 
 
 @dataclass(frozen=True)
@@ -42,12 +43,15 @@ def only(folder: Path, url: str) -> Iterator[None]:
 
     Raises:
         Conflict: `dev_runs`, with who it is.
+        ConfigurationError: `engine_folder`: the home is not ours to write.
     """
     lock = FileLock(folder / "dev.lock", timeout=0)
     try:
         lock.acquire()
     except Timeout:
         raise _conflict(folder, "Open that, or choose another MEMORY_HOME.") from None
+    except OSError as error:
+        raise unusable(folder.parent, error) from error
     note = folder / "dev.json"
     try:
         note.write_text(json.dumps(asdict(Dev(os.getpid(), url, f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"))), "utf-8")
@@ -62,6 +66,7 @@ def refuse_beside(folder: Path) -> None:
 
     Raises:
         Conflict: `dev_runs`
+        ConfigurationError: `engine_folder`
     """
     if not (folder / "dev.lock").exists():
         return
@@ -70,6 +75,8 @@ def refuse_beside(folder: Path) -> None:
             return
     except Timeout:
         raise _conflict(folder, "Stop that first, with Ctrl-C where it was started; it stops the engines that it started.") from None
+    except OSError as error:
+        raise unusable(folder.parent, error) from error
 
 
 def _conflict(folder: Path, what: str) -> Conflict:

@@ -58,7 +58,7 @@ def status(json: options.Json = False) -> None:
             }
         )
     else:
-        output.say(f"Home: {output.visible(home)}")
+        output.say(f"Home: {output.shown(home)}")
         counts = {name: count for name, count in found.counts.items() if isinstance(count, int)}
         output.table("Held by the record", tuple(counts), [list(counts.values())], right=tuple(counts))
         output.table("Owed", ("projection", "changes"), found.owed.items(), right=("changes",))
@@ -77,7 +77,7 @@ def status(json: options.Json = False) -> None:
         output.table("Breakers", columns, rows, right=(columns[2], *columns[4:]))
         for name, facts in found.engines.items():
             for warning in facts.get("warnings", ()):
-                output.say(f"[yellow]{name}[/yellow]: {output.visible(warning)}")
+                output.say(f"[yellow]{name}[/yellow]: {output.shown(warning)}")
     if not all(facts.get("ok") for facts in found.engines.values()):
         raise typer.Exit(errors.FAILED)
 

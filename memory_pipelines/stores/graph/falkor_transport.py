@@ -6,6 +6,7 @@ therefore summed in 32-bit halves, which stay exact up to 232,000 rows a bucket.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -43,7 +44,7 @@ class FalkorTransport:
             "password": password or (unquote(parts.password) if parts.password else None),
             "socket_timeout": timeout, "socket_connect_timeout": 5.0,
         }  # fmt: skip
-        path = unquote(parts.path) if parts.scheme == "unix" else url if not parts.scheme else None  # a bare path is not quoted
+        path = unquote(parts.path) if parts.scheme == "unix" else os.path.expanduser(url) if not parts.scheme else None  # not quoted
         if path is not None:
             # The client asks the server for its topology before its pool exists, so the pool is made here.
             pool = redis.ConnectionPool(

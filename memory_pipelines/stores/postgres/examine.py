@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 
 from memory_pipelines.domain.diagnosis import Check, Examination, error, ok
-from memory_pipelines.stores.postgres import migrate
+from memory_pipelines.stores.postgres import conninfo, migrate
 
 OLDEST_SERVER = 150000
 OLDEST_PGVECTOR = (0, 8)  # iterative scans, which a filtered search over an index needs to find all
@@ -45,9 +45,13 @@ class PostgresExaminer:
 
     Args:
         url: `postgresql://…`, of the role that the platform uses.
+
+    Raises:
+        ConfigurationError: `config_invalid`: libpq cannot read the address.
     """
 
     def __init__(self, url: str) -> None:
+        conninfo.read(url)
         self._url = url
         self._facts: dict[str, Any] = {}
 

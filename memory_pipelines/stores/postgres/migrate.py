@@ -16,9 +16,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 import psycopg
-from psycopg.conninfo import conninfo_to_dict
 
 from memory_pipelines.domain.errors import ConfigurationError, Unavailable
+from memory_pipelines.stores.postgres import conninfo
 
 MIGRATIONS_TABLE = (
     "create table if not exists memory.migrations (version integer primary key, name text not null,"
@@ -59,6 +59,7 @@ def migrate(url: str, *, end_user_reads: bool | None = None) -> Migrated:
         ConfigurationError: `schema_newer` for a schema that a later release made, `migration_failed` when Postgres refused.
     """
     newest = release()
+    conninfo.read(url)
     try:
         with psycopg.connect(url, autocommit=True, connect_timeout=10, prepare_threshold=None) as connection:
             present = state(connection)
@@ -176,7 +177,7 @@ def state(connection: psycopg.Connection) -> State:
 
 def where(url: str) -> str:
     """The host of an address, for people; never its credentials."""
-    parts = conninfo_to_dict(url)
+    parts = conninfo.read(url)
     return str(parts.get("host") or parts.get("hostaddr") or "its default address")
 
 

@@ -20,7 +20,7 @@ from tenacity import Retrying, retry_if_exception_type, retry_if_not_exception_t
 
 from memory_pipelines.domain.errors import ConfigurationError, MemoryPipelinesError, Unavailable
 from memory_pipelines.ports import Vectors
-from memory_pipelines.stores.postgres import sqlstates
+from memory_pipelines.stores.postgres import conninfo, sqlstates
 from memory_pipelines.stores.postgres.binary import BinaryVectors, register
 
 _VECTOR_OID = b"""
@@ -38,9 +38,13 @@ class PsycopgTransport:
         connections: most connections at once.
         timeout: seconds to wait for a connection.
         prepare: let sessions keep their plans, which takes a tenth off a save; only where no pooler can stand in between.
+
+    Raises:
+        ConfigurationError: `config_invalid`: libpq cannot read the address.
     """
 
     def __init__(self, url: str, *, connections: int = 10, timeout: float = 5.0, prepare: bool = False) -> None:
+        conninfo.read(url)
         session = {"autocommit": True, "prepare_threshold": 5 if prepare else None, "connect_timeout": 5}
         self._pool = ConnectionPool(
             url, min_size=0, max_size=connections, timeout=timeout, open=True, reconnect_timeout=10.0, name="memory",

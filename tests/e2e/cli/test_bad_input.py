@@ -124,3 +124,19 @@ def test_a_reader_that_leaves_early_is_no_error(cli: Cli, home: Path) -> None:
         assert process.stderr is not None
         err = process.stderr.read()
     assert b"Traceback" not in err
+
+
+def test_what_looks_like_markup_is_shown_as_it_is(cli: Cli) -> None:
+    name = f"{space()} [/b]"
+    named = ("--entity", "Ada [/i]:person", "--entity", "Bea:person", "--relation", "Ada [/i]|met [/u]|Bea")
+    saved = cli("save", "Ada met [bold]Bea[/x].", "-n", name, *named)
+    assert saved.code == 0, saved.err
+    assert cli("sync").code == 0
+    for shown, command in (
+        ("Ada [/i]", ("related", "Bea")), ("Ada [/i]", ("entities", "show", "Ada [/i]")), ("Ada [/i]", ("entities", "list")),
+        ("[bold]Bea[/x]", ("search", "whom?")), ("[bold]Bea[/x]", ("list",)), ("", ("policy", "set", name, "adopt")),
+        (name, ("namespaces",)),
+    ):  # fmt: skip
+        ran = cli(*command, *(() if command[0] in {"policy", "namespaces"} else ("-n", name)))
+        assert ran.code == 0, f"{command}: {ran.err}"
+        assert shown in ran.out, command

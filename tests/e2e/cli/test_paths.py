@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from tests.e2e.command import COMMAND, Cli, Warm, environment, runner
 from tests.engines import temporary_home, until
 from tests.redis_servers import free_port
 
-ODD = "é #?:'%41 "
+ODD = "é #?:'%41 [/b] "  # the last is two folders, and markup of what prints
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def folder() -> Iterator[Path]:
     need("embedded")
     with temporary_home() as top:
         made = top / ODD
-        made.mkdir()
+        made.mkdir(parents=True)
         yield made
 
 
@@ -51,6 +52,8 @@ def test_every_command_works(odd: Cli, folder: Path) -> None:
     for name, *arguments in steps:
         ran = odd(*name.split(), *arguments)
         assert ran.code == 0, f"{name}: {ran.out}{ran.err}"
+        if name == "status":
+            assert str(folder / "home") in ran.out
     memory_id = odd("get", "--key", "a", "-n", "odd", "--json").json["id"]
     for name in ("history", "explain"):
         assert odd(name, memory_id).code == 0
@@ -78,3 +81,26 @@ def test_dev_drains_what_is_saved(odd: Cli, folder: Path) -> None:
             dev.send_signal(signal.SIGTERM)
             _, err = dev.communicate(timeout=120)
     assert dev.returncode == 0, err
+
+
+def test_a_command_in_a_subfolder_says_which_home_it_means(warm: Warm, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / "src" / "deep").mkdir(parents=True)
+    home, unset = tmp_path / ".memory", {"MEMORY_HOME": ""}
+    run = runner(warm, home, tmp_path / "src" / "deep")
+    assert {check["check"]: check["seen"] for check in run("doctor", "--json", **unset).json["checks"]}["settings.home"] == str(home)
+    assert run("down", "--json", **unset).json["home"] == str(home)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        dev = run("dev", "--port", str(taken.getsockname()[1]), **unset)
+    assert (dev.code, dev.err.splitlines()[0]) == (1, f"Home: {home}")
+    assert not (tmp_path / "src" / "deep" / ".memory").exists()
+
+
+def test_a_misspelt_variable_is_named_on_standard_error_and_by_doctor(warm: Warm, tmp_path: Path) -> None:
+    run = runner(warm, tmp_path / "home", tmp_path)
+    ran = run("down", "--json", MEMORY_DATABSE_URL="postgresql://u:hunter2@h/x")
+    assert (ran.code, ran.json["stopped"]) == (0, [])
+    assert "MEMORY_DATABSE_URL is no setting: is MEMORY_DATABASE_URL meant?" in ran.err
+    checks = [check for check in run("doctor", "--json", MEMORY_DATABSE_URL="x").json["checks"] if check["check"] == "settings.variables"]
+    assert [(check["state"], "MEMORY_DATABASE_URL" in check["fix"]) for check in checks] == [("warning", True)]
+    assert "hunter2" not in ran.out + ran.err
