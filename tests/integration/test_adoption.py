@@ -318,3 +318,14 @@ def test_a_relation_taken_away_while_its_ends_were_merged_stays_away_when_they_a
     curator.client.sync()
     settled(curator)
     assert curator.predicates("Dan", "Ben") == ["knows"]
+
+
+def test_a_drawn_relation_that_a_memory_stated_too_outlives_that_memory(curator: Curator) -> None:
+    curator.client.set_policy("default", "adopt")
+    curator.write(DRAW, source=curator.entity("Dan"), target=curator.entity("Ada Lovelace"), predicate="trusts")
+    assert curator.repaired().clean
+    said = {"source": "Dan", "predicate": "trusts", "target": "Ada Lovelace"}
+    stated = curator.client.save("Dan trusts her.", relations=[said], wait="all")
+    curator.client.forget(stated.id, wait="all")
+    assert curator.predicates("Dan", "Ada Lovelace") == ["trusts"]
+    assert curator.client.audit(deep=True).clean

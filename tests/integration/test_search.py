@@ -216,3 +216,12 @@ def test_an_unknown_namespace_is_said_to_be_unknown(library: MemoryClient) -> No
     with pytest.raises(NotFound) as error:
         library.search("cat", namespace="nobody")
     assert error.value.code == "namespace_unknown"
+
+
+def test_what_has_expired_takes_no_place_from_what_lives(client: MemoryClient, settings: Settings) -> None:
+    nearer = client.save("Mara plays the oboe every evening.", expires_at="2199-01-01").id
+    client.save("Mara has a dog.")
+    client.sync()
+    with engines.connect(settings) as connection:
+        connection.execute("update memory.memories set expires_at = now() where id = %s", [nearer])
+    assert [hit.text for hit in client.search("who plays the oboe in the evening?", limit=1)] == ["Mara has a dog."]

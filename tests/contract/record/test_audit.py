@@ -115,6 +115,7 @@ def test_a_settlement_that_was_late_to_commit_is_touched_too(record: RecordStore
         claim = record.claim("graph", refs=[Ref("memory", id_)], limit=1)
         row = {"kind": "memory", "id": id_, "number": claim.rows[0].number, "revision": 1, "version": 1, "marker": marker}
         record.settle_graph([row], claim=claim.claim, markers=[marker])
+    assert record.status(30)["settled_marker"] == 500, "the highest that was ever settled"
     buckets = {id_: record.audit_expected("memory", ids=[id_])[0]["props"]["bucket"] for id_ in (early, old)}
     touched = record.audit_touched(marker=500, since=begun["started_at"])["buckets"]["memory"]
     assert buckets[early] in touched

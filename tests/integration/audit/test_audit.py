@@ -7,11 +7,13 @@ import random
 import threading
 import time
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from memory_pipelines import MemoryClient, wiring
 from memory_pipelines.domain.errors import NotFound, Unavailable
+from memory_pipelines.services.audit import comparison
 from memory_pipelines.services.projections import graph
 from tests import engines
 from tests.integration import drift
@@ -180,3 +182,19 @@ def test_rows_spread_over_all_buckets_and_leaves(world: World) -> None:
     for id_, bucket, leaf in rows:
         bits = int.from_bytes(hashlib.sha256(id_.bytes).digest()[:3], "big")
         assert (bucket, leaf) == (bits >> 12, bits >> 4 & 255)
+
+
+def test_a_row_that_moves_while_it_is_looked_at_is_looked_at_again(client: MemoryClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph is read, then the row changes in both stores, then the record is read: that is no difference."""
+    id_ = client.save("before", wait="graph").id
+    read, moved = comparison._actual, []
+
+    def actual(*asked: Any) -> Any:
+        rows = read(*asked)
+        if not moved:
+            moved.append(client.update(id_, text="after", wait="graph"))
+        return rows
+
+    monkeypatch.setattr(comparison, "_actual", actual)
+    assert comparison.confirm(client._platform, "memory", [comparison.key("memory", {"id": id_})]) == ([], set())
+    assert moved
