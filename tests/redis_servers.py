@@ -27,7 +27,7 @@ from tests import engines
 
 PASSWORD = "p@ss:w/rd #1"  # every letter that means something in a URL
 SERVICE = "memory-master"
-# What the stream needs, and no more. The README says so.
+# What the stream needs, and no more. docs/operating.md says so.
 ACCESS = "resetchannels +@stream +info +command +cluster|slots +cluster|shards +cluster|myid +ping +hello +auth +select +client|setinfo"
 
 

@@ -14,7 +14,7 @@ from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.config import load
 from memory_pipelines.domain.errors import ConfigurationError
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "operating.md"
 
 
 def variables() -> set[str]:
@@ -30,8 +30,8 @@ def test_every_setting_is_described() -> None:
     assert [name for name, field in Settings.model_fields.items() if not (field.description or "").endswith(".")] == []
 
 
-def test_the_readme_lists_exactly_the_variables_there_are() -> None:
-    listed = re.findall(r"^\|([^|]*)\|", README.read_text("utf-8"), re.MULTILINE)
+def test_the_page_for_operators_lists_exactly_the_variables_there_are() -> None:
+    listed = re.findall(r"^\|([^|]*)\|", PAGE.read_text("utf-8"), re.MULTILINE)
     named = [name for cell in listed for name in re.findall(r"`((?:MEMORY|OPENAI)_[A-Z_]+)`", cell)]
     assert set(named) == variables()
     assert len(named) == len(set(named))

@@ -1,7 +1,7 @@
 """The command line `memory-pipelines`: a file per group of commands, all errors handled in one place.
 
-To add a command: a function in the file of its subject, with `--json`, a help text and examples; then a line in the
-README (a test looks). Must stay out: use cases. A command opens the platform, calls one service and prints the result.
+To add a command: a function in the file of its subject, with `--json`, a help text and examples; then a line in
+`docs/using.md` (a test looks). Must stay out: use cases. A command opens the platform, calls one service and prints the result.
 Heavy modules are imported inside the commands, so that `--help` and completion are quick.
 """
 

@@ -88,7 +88,7 @@ def _version(health: Any) -> Iterable[Check]:
     numbers = tuple(int(part) for part in re.findall(r"\d+", str(version or ""))[:2])
     oldest = OLDEST.get(server)
     if not numbers:
-        yield warning("graph.server", shown, "Its version could not be read: see that it is one of those in the README.")
+        yield warning("graph.server", shown, "Its version could not be read: see that it is one of those in docs/operating.md.")
     elif oldest is not None and numbers < oldest:
         yield error("graph.server", shown, f"Upgrade to {server} {'.'.join(map(str, oldest))} or later.")
     else:

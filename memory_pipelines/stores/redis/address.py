@@ -145,4 +145,4 @@ def _host(place: str, topology: Topology) -> tuple[str, int]:
 
 
 def _wrong(what: str) -> NoReturn:
-    raise ConfigurationError("config_invalid", f"MEMORY_REDIS_URL {what}. See the table of addresses in the README.") from None
+    raise ConfigurationError("config_invalid", f"MEMORY_REDIS_URL {what}. docs/operating.md has a table of addresses.") from None

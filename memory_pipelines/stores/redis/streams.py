@@ -124,7 +124,7 @@ class RedisStream:
             raise ConfigurationError(
                 "redis_unauthorised",
                 f"The Redis at {self._address.places} refused the user, the password or a command: see MEMORY_REDIS_URL and the user's ACL"
-                " (the README says which commands the stream needs).",
+                " (docs/operating.md says which commands the stream needs).",
             ) from error
         except ERRORS as error:
             raise Unavailable("stream_unavailable", f"The Redis at {self._address.places} did not answer. Is it running?") from error

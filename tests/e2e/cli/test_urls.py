@@ -17,7 +17,7 @@ ENTRIES = 200
 
 @pytest.fixture
 def named(fresh: Cli, fresh_home: Path, neo4j: dict[str, Any]) -> Iterator[dict[str, str]]:
-    """The variables that name all three, each empty; the schema was brought over the direct address, as the README says."""
+    """The variables that name all three, each empty; the schema was brought over the direct address, as docs/operating.md says."""
     need("supabase")
     from memory_pipelines.wiring import database_url
     from tests import engines, redis_servers, supabase_server
