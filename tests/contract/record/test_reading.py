@@ -1,4 +1,4 @@
-"""What is read of the record, after any writes: pages and their filters, batches of ids, history, search by words, names of entities.
+"""What is read of the record, after any writes: pages and their filters, batches of ids, history, search by words and by meaning, entities.
 
 A model says what the answer is: it holds what was saved as plain rows, and filters and sorts them in Python. Must stay out: what a write
 answers and the ledger (`test_machine.py`), how hits are ranked (`tests/integration/test_search.py`).
@@ -24,6 +24,7 @@ from tests import records
 SPACES = ("one", "two")
 IDS = tuple(f"00000000-0000-7000-8000-00000000000{n}" for n in range(6))
 WORDS = {"Ada lives in Porto.": {"lives", "porto"}, "Ben barks at Ada.": {"barks"}, "A rainy night in Porto.": {"rainy", "night", "porto"}}
+VECTORS = dict(zip(WORDS, ([1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.6, 0.8]), strict=True))
 NAMES = ("Ada", "Ada Lovelace", "Ben")
 METADATA: tuple[dict[str, Any], ...] = ({}, {"a": 1}, {"a": [1, {"b": None}], "c": "x"}, {"a": 1.5, "c": True})
 ASKED: tuple[dict[str, Any], ...] = ({"a": 1}, {"a": [1]}, {"a": [{"b": None}]}, {"c": True}, {})
@@ -38,7 +39,7 @@ FILTERS = st.fixed_dictionaries({"namespace": st.sampled_from(SPACES)}, optional
     "thread": st.sampled_from(["t", "u"]), "metadata": st.sampled_from(ASKED),
     "created_after": st.sampled_from(TIMES), "created_before": st.sampled_from(TIMES),
 })  # fmt: skip
-EXAMPLES = {"psycopg": (14, 30), "rest": (2, 20)}  # stories, and steps in each
+EXAMPLES = {"psycopg": (25, 40), "rest": (2, 30)}  # stories, and steps in each
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Row:
 
     id: str
     fields: dict[str, Any]
-    versions: list[tuple[str, str | None]] = field(default_factory=list)
+    versions: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)  # operation, text, metadata
     gone: bool = False
 
     @property
@@ -66,6 +67,11 @@ class Row:
             and (filters.get("created_after") is None or at >= filters["created_after"])
             and (filters.get("created_before") is None or at < filters["created_before"])
         )  # fmt: skip
+
+
+def _asked(filters: dict[str, Any]) -> dict[str, Any]:
+    """Filters as a request carries them."""
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
 
 
 def _contains(value: Any, wanted: Any) -> bool:
@@ -90,6 +96,7 @@ class ReadingMachine(RuleBasedStateMachine):
     def empty(self) -> None:
         self.place.wipe()
         self.rows: dict[str, Row] = {}
+        self.generation = self.record.generation("toy", 3)
         for number, space in enumerate(SPACES):  # a namespace is known from its first save on
             first = MemoryInput(id=f"00000000-0000-7000-9000-00000000000{number}", namespace=space, text="x", passages=("x",))
             self.record.save([first])
@@ -112,7 +119,7 @@ class ReadingMachine(RuleBasedStateMachine):
         if row is None:
             row = self.rows[id_] = Row(id_, fields)
         if result.outcome != "unchanged":
-            row.versions.append((result.outcome, fields["text"]))
+            row.versions.append((result.outcome, fields["text"], fields["metadata"]))
         row.fields = fields
 
     @rule(id_=st.sampled_from(IDS), thread=st.sampled_from(["t", "u"]), metadata=st.sampled_from(METADATA))
@@ -122,7 +129,7 @@ class ReadingMachine(RuleBasedStateMachine):
             result = self.record.update(id_, {"thread": thread, "metadata": metadata})
             row.fields = row.fields | {"thread": thread, "metadata": metadata}
             if result.outcome == "updated":
-                row.versions.append(("updated", row.fields["text"]))
+                row.versions.append(("updated", row.fields["text"], metadata))
 
     @rule(ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=2, unique=True))
     def forget(self, ids: list[str]) -> None:
@@ -141,9 +148,14 @@ class ReadingMachine(RuleBasedStateMachine):
         for row in expired:
             self._bury(row, "expired")
 
+    @rule()
+    def fold(self) -> None:
+        """Vectors move into the index; nothing that is read shows a difference."""
+        self.record.maintain("fold", limit=2)
+
     def _bury(self, row: Row, operation: str) -> None:
         if not row.gone:
-            row.versions.append((operation, None))
+            row.versions.append((operation, "", {}))
         row.gone = True
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -152,7 +164,7 @@ class ReadingMachine(RuleBasedStateMachine):
     def pages(self, filters: dict[str, Any], limit: int) -> None:
         """All pages, one after the other, are what fits: newest first, each once."""
         fitting = sorted((row for row in self.rows.values() if row.fits(filters)), key=lambda row: (row.fields["created_at"], row.id))
-        asked = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
+        asked = _asked(filters)
         found, after = list[str](), None
         while page := self.record.page({**asked, "limit": limit, **({"after": after} if after else {})}):
             assert len(page) <= limit
@@ -181,8 +193,8 @@ class ReadingMachine(RuleBasedStateMachine):
             return
         history = self.record.history(id_)
         assert [entry.version for entry in history] == list(range(1, len(row.versions) + 1))
-        assert [(entry.operation, entry.text) for entry in history] == [
-            (operation, text if row.shown else None) for operation, text in row.versions
+        assert [(entry.operation, entry.text, entry.metadata) for entry in history] == [
+            (operation, *((text, metadata) if row.shown else (None, None))) for operation, text, metadata in row.versions
         ]
         state = self.record.sync_state(id_)
         assert (state.version, state.forgotten) == (len(row.versions), row.gone)
@@ -195,10 +207,34 @@ class ReadingMachine(RuleBasedStateMachine):
     @rule(filters=FILTERS, words=st.sets(st.sampled_from(["lives", "porto", "barks", "rainy", "nothing"]), min_size=1, max_size=2))
     def search(self, filters: dict[str, Any], words: set[str]) -> None:
         """By words alone: every memory that has one of them, once."""
-        asked = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
-        hits = self.record.search({**asked, "query": " ".join(sorted(words)), "vector": None, "limit": 50, "exact": 5000})
+        hits = self.record.search({**_asked(filters), "query": " ".join(sorted(words)), "vector": None, "limit": 50, "exact": 5000})
         fitting = {row.id for row in self.rows.values() if row.fits(filters) and WORDS[row.fields["text"]] & words}
         assert sorted(hit.id for hit in hits) == sorted(fitting)
+
+    @rule(filters=FILTERS, question=st.sampled_from(list(VECTORS.values())), exact=st.sampled_from([0, 5000]), limit=st.integers(1, 5))
+    def search_by_meaning(self, filters: dict[str, Any], question: list[float], exact: int, limit: int) -> None:
+        """By a vector alone, once all that is owed is embedded: the nearest of what fits, each once, from the index or without it."""
+        self._embed()
+        asked = {**_asked(filters), "query": "?", "vector": str(question), "exact": exact, "limit": limit}
+        nearness = [self._nearness(self.rows[hit.id], question) for hit in self.record.search(asked)]
+        fitting = sorted((self._nearness(row, question) for row in self.rows.values() if row.fits(filters)), reverse=True)
+        assert nearness == fitting[:limit]
+
+    def _embed(self) -> None:
+        rows = self.record.claim("embeddings", refs=None, limit=1000, owed_for_seconds=0).rows
+        texts = {
+            row.id: [] if (row.state or {})["deleted"] else list(row.state["passages"] if row.kind == "memory" else [""]) for row in rows
+        }
+        body = [
+            {"kind": row.kind, "id": row.id, "number": row.number, "version": row.state["version"], "vectors": len(texts[row.id])}
+            for row in rows
+            if row.state is not None
+        ]
+        vectors = [VECTORS.get(text, [0.0, 0.0, 1.0]) for row in body for text in texts[row["id"]]]
+        assert self.record.store_embeddings(body, vectors, generation=self.generation)["stored"] == len(rows)
+
+    def _nearness(self, row: Row, question: list[float]) -> float:
+        return round(sum(one * other for one, other in zip(VECTORS[row.fields["text"]], question, strict=True)), 6)
 
     @rule(space=st.sampled_from(SPACES), name=st.sampled_from((*NAMES, "ADA", "lovelace", "Zoë")))
     def entity(self, space: str, name: str) -> None:
@@ -209,7 +245,13 @@ class ReadingMachine(RuleBasedStateMachine):
 
     @rule(space=st.sampled_from(SPACES))
     def counts(self, space: str) -> None:
-        assert self.record.counts()["memories"] == sum(not row.gone for row in self.rows.values())
+        kept = [row for row in self.rows.values() if not row.gone]
+        mentions = [(row.space, name) for row in kept for name in row.fields["names"]]
+        found = self.record.counts()
+        assert (found["memories"], found["mentions"], found["entities"]) == (len(kept), len(mentions), len(set(mentions)))
+        assert found["passages"] == len(kept)
+        assert found["forgotten"] == sum(row.gone for row in self.rows.values()) + len(SPACES)  # and what made the namespaces
+        assert found["namespaces"] == {of: sum(row.space == of for row in kept) for of in SPACES}
         with pytest.raises(NotFound):
             self.record.page({"namespace": f"{space} that nobody wrote", "limit": 1})
 
