@@ -69,6 +69,15 @@ class Row:
         )  # fmt: skip
 
 
+def _input(id_: str, fields: dict[str, Any]) -> MemoryInput:
+    names = tuple(EntityMention(name, "person") for name in sorted(fields["names"]))
+    return MemoryInput(
+        id=id_, id_given=True, namespace=SPACES[IDS.index(id_) % 2], text=fields["text"], passages=(fields["text"],),
+        metadata=fields["metadata"], thread=fields["thread"], created_at=fields["created_at"], expires_at=fields["expires_at"],
+        entities=names,
+    )  # fmt: skip
+
+
 def _asked(filters: dict[str, Any]) -> dict[str, Any]:
     """Filters as a request carries them."""
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
@@ -105,22 +114,16 @@ class ReadingMachine(RuleBasedStateMachine):
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    @rule(id_=st.sampled_from(IDS), fields=FIELDS)
-    def save(self, id_: str, fields: dict[str, Any]) -> None:
-        row = self.rows.get(id_)
-        if row is not None and (row.gone or not row.shown):
-            return  # coming back has tests of its own
-        item = MemoryInput(
-            id=id_, id_given=True, namespace=SPACES[IDS.index(id_) % 2], text=fields["text"], passages=(fields["text"],),
-            metadata=fields["metadata"], thread=fields["thread"], created_at=fields["created_at"], expires_at=fields["expires_at"],
-            entities=tuple(EntityMention(name, "person") for name in sorted(fields["names"])),
-        )  # fmt: skip
-        (result,) = self.record.save([item])
-        if row is None:
-            row = self.rows[id_] = Row(id_, fields)
-        if result.outcome != "unchanged":
-            row.versions.append((result.outcome, fields["text"], fields["metadata"]))
-        row.fields = fields
+    @rule(items=st.dictionaries(st.sampled_from(IDS), FIELDS, min_size=1, max_size=4))
+    def save(self, items: dict[str, dict[str, Any]]) -> None:
+        known = {id_: self.rows.get(id_) for id_ in items}
+        items = {id_: items[id_] for id_, row in known.items() if row is None or row.shown}  # coming back has tests of its own
+        results = self.record.save([_input(id_, fields) for id_, fields in items.items()]) if items else ()
+        for result, (id_, fields) in zip(results, items.items(), strict=True):
+            row = self.rows.setdefault(id_, Row(id_, fields))
+            if result.outcome != "unchanged":
+                row.versions.append((result.outcome, fields["text"], fields["metadata"]))
+            row.fields = fields
 
     @rule(id_=st.sampled_from(IDS), thread=st.sampled_from(["t", "u"]), metadata=st.sampled_from(METADATA))
     def update(self, id_: str, thread: str, metadata: dict[str, Any]) -> None:
@@ -160,14 +163,19 @@ class ReadingMachine(RuleBasedStateMachine):
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    @rule(filters=FILTERS, limit=st.integers(1, 3))
-    def pages(self, filters: dict[str, Any], limit: int) -> None:
+    @rule(several=st.lists(FILTERS, min_size=4, max_size=8), limit=st.integers(1, 3))
+    def pages(self, several: list[dict[str, Any]], limit: int) -> None:
         """All pages, one after the other, are what fits: newest first, each once."""
+        for filters in several:
+            self._pages(filters, limit)
+
+    def _pages(self, filters: dict[str, Any], limit: int) -> None:
         fitting = sorted((row for row in self.rows.values() if row.fits(filters)), key=lambda row: (row.fields["created_at"], row.id))
         asked = _asked(filters)
         found, after = list[str](), None
         while page := self.record.page({**asked, "limit": limit, **({"after": after} if after else {})}):
             assert len(page) <= limit
+            assert not {memory.id for memory in page} & set(found), "a page begins after the last one"
             found += [memory.id for memory in page]
             after = [page[-1].created_at.isoformat(), page[-1].id]
         assert found == [row.id for row in reversed(fitting)]
@@ -204,19 +212,35 @@ class ReadingMachine(RuleBasedStateMachine):
             with pytest.raises(Gone):
                 self.record.get(id=id_)
 
-    @rule(filters=FILTERS, words=st.sets(st.sampled_from(["lives", "porto", "barks", "rainy", "nothing"]), min_size=1, max_size=2))
-    def search(self, filters: dict[str, Any], words: set[str]) -> None:
+    @rule(
+        several=st.lists(FILTERS, min_size=2, max_size=5),
+        words=st.sets(st.sampled_from(["lives", "porto", "barks", "rainy", "nothing"]), min_size=1, max_size=2),
+    )
+    def search(self, several: list[dict[str, Any]], words: set[str]) -> None:
         """By words alone: every memory that has one of them, once."""
+        for filters in several:
+            self._search(filters, words)
+
+    def _search(self, filters: dict[str, Any], words: set[str]) -> None:
         hits = self.record.search({**_asked(filters), "query": " ".join(sorted(words)), "vector": None, "limit": 50, "exact": 5000})
         fitting = {row.id for row in self.rows.values() if row.fits(filters) and WORDS[row.fields["text"]] & words}
         assert sorted(hit.id for hit in hits) == sorted(fitting)
 
-    @rule(filters=FILTERS, question=st.sampled_from(list(VECTORS.values())), exact=st.sampled_from([0, 5000]), limit=st.integers(1, 5))
-    def search_by_meaning(self, filters: dict[str, Any], question: list[float], exact: int, limit: int) -> None:
+    @rule(
+        several=st.lists(FILTERS, min_size=2, max_size=5), question=st.sampled_from(list(VECTORS.values())),
+        exact=st.sampled_from([0, 5000]), limit=st.integers(1, 5),
+    )  # fmt: skip
+    def search_by_meaning(self, several: list[dict[str, Any]], question: list[float], exact: int, limit: int) -> None:
         """By a vector alone, once all that is owed is embedded: the nearest of what fits, each once, from the index or without it."""
         self._embed()
+        for filters in several:
+            self._search_by_meaning(filters, question, exact, limit)
+
+    def _search_by_meaning(self, filters: dict[str, Any], question: list[float], exact: int, limit: int) -> None:
         asked = {**_asked(filters), "query": "?", "vector": str(question), "exact": exact, "limit": limit}
-        nearness = [self._nearness(self.rows[hit.id], question) for hit in self.record.search(asked)]
+        hits = self.record.search(asked)
+        assert len({hit.id for hit in hits}) == len(hits)
+        nearness = [self._nearness(self.rows[hit.id], question) for hit in hits]
         fitting = sorted((self._nearness(row, question) for row in self.rows.values() if row.fits(filters)), reverse=True)
         assert nearness == fitting[:limit]
 
