@@ -22,20 +22,21 @@ from memory_pipelines.ports import RecordStore
 from tests import records
 
 SPACES = ("one", "two")
-IDS = tuple(f"00000000-0000-7000-8000-00000000000{n}" for n in range(6))
+IDS = tuple(f"00000000-0000-7000-8000-00000000000{n}" for n in range(8))
 WORDS = {"Ada lives in Porto.": {"lives", "porto"}, "Ben barks at Ada.": {"barks"}, "A rainy night in Porto.": {"rainy", "night", "porto"}}
 VECTORS = dict(zip(WORDS, ([1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.6, 0.8]), strict=True))
 NAMES = ("Ada", "Ada Lovelace", "Ben")
 METADATA: tuple[dict[str, Any], ...] = ({}, {"a": 1}, {"a": [1, {"b": None}], "c": "x"}, {"a": 1.5, "c": True})
 ASKED: tuple[dict[str, Any], ...] = ({"a": 1}, {"a": [1]}, {"a": [{"b": None}]}, {"c": True}, {})
 LONG_AGO, FAR_OFF = datetime(2020, 2, 2, tzinfo=UTC), datetime(2199, 1, 1, tzinfo=UTC)
-TIMES = [LONG_AGO + timedelta(days=days, microseconds=1234) for days in range(4)]
+TIMES = [LONG_AGO + timedelta(days=days, microseconds=1234) for days in range(3)]  # few: several memories have one moment
 FIELDS = st.fixed_dictionaries({
     "text": st.sampled_from(list(WORDS)), "metadata": st.sampled_from(METADATA), "thread": st.sampled_from([None, "t", "u"]),
     "created_at": st.sampled_from(TIMES), "expires_at": st.sampled_from([None, None, FAR_OFF, LONG_AGO]),
     "names": st.sets(st.sampled_from(NAMES), max_size=2),
 })  # fmt: skip
-FILTERS = st.fixed_dictionaries({"namespace": st.sampled_from(SPACES)}, optional={
+NAMESPACE = {"namespace": st.sampled_from(SPACES)}
+FILTERS = st.fixed_dictionaries(NAMESPACE) | st.fixed_dictionaries(NAMESPACE, optional={
     "thread": st.sampled_from(["t", "u"]), "metadata": st.sampled_from(ASKED),
     "created_after": st.sampled_from(TIMES), "created_before": st.sampled_from(TIMES),
 })  # fmt: skip
@@ -48,7 +49,7 @@ class Row:
 
     id: str
     fields: dict[str, Any]
-    versions: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)  # operation, text, metadata
+    versions: list[tuple[str, str | None, dict[str, Any] | None]] = field(default_factory=list)  # operation, text, metadata
     gone: bool = False
 
     @property
@@ -101,8 +102,8 @@ class ReadingMachine(RuleBasedStateMachine):
     def record(self) -> RecordStore:
         return self.place.record
 
-    @initialize()
-    def empty(self) -> None:
+    @initialize(items=st.dictionaries(st.sampled_from(IDS), FIELDS, min_size=5, max_size=8))
+    def begin(self, items: dict[str, dict[str, Any]]) -> None:
         self.place.wipe()
         self.rows: dict[str, Row] = {}
         self.generation = self.record.generation("toy", 3)
@@ -111,19 +112,29 @@ class ReadingMachine(RuleBasedStateMachine):
             self.record.save([first])
             self.record.forget(ids=[first.id])
             assert self.record.namespaces() == sorted(SPACES[: number + 1])
+        self.save(items)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    @rule(items=st.dictionaries(st.sampled_from(IDS), FIELDS, min_size=1, max_size=4))
+    @rule(items=st.dictionaries(st.sampled_from(IDS), FIELDS, min_size=1, max_size=6))
     def save(self, items: dict[str, dict[str, Any]]) -> None:
-        known = {id_: self.rows.get(id_) for id_ in items}
-        items = {id_: items[id_] for id_, row in known.items() if row is None or row.shown}  # coming back has tests of its own
-        results = self.record.save([_input(id_, fields) for id_, fields in items.items()]) if items else ()
+        """A batch; what has left comes back."""
+        results = self.record.save([_input(id_, fields) for id_, fields in items.items()], revive=True)
         for result, (id_, fields) in zip(results, items.items(), strict=True):
-            row = self.rows.setdefault(id_, Row(id_, fields))
-            if result.outcome != "unchanged":
-                row.versions.append((result.outcome, fields["text"], fields["metadata"]))
+            row = self.rows.get(id_)
+            if row is None:
+                row, outcome = self.rows.setdefault(id_, Row(id_, fields)), "created"
+            elif not row.gone and row.fields == fields:
+                outcome = "unchanged"
+            else:
+                outcome = "updated" if row.shown else "revived"
+            assert result.outcome == outcome
+            if outcome == "revived":
+                self._bury(row, "expired")  # unless it has been
+                row.gone = False
             row.fields = fields
+            if outcome != "unchanged":
+                row.versions.append((outcome, fields["text"], fields["metadata"]))
 
     @rule(id_=st.sampled_from(IDS), thread=st.sampled_from(["t", "u"]), metadata=st.sampled_from(METADATA))
     def update(self, id_: str, thread: str, metadata: dict[str, Any]) -> None:
@@ -158,7 +169,7 @@ class ReadingMachine(RuleBasedStateMachine):
 
     def _bury(self, row: Row, operation: str) -> None:
         if not row.gone:
-            row.versions.append((operation, "", {}))
+            row.versions = [(before, None, None) for before, _, _ in row.versions] + [(operation, None, None)]
         row.gone = True
 
     # -- reading -----------------------------------------------------------------------------------------------------
@@ -180,7 +191,7 @@ class ReadingMachine(RuleBasedStateMachine):
             after = [page[-1].created_at.isoformat(), page[-1].id]
         assert found == [row.id for row in reversed(fitting)]
 
-    @rule(ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=4))
+    @rule(ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=6))
     def some(self, ids: list[str]) -> None:
         """Of some ids, those that live: no tombstone, nothing that has expired."""
         found = self.record.get_many(ids)
