@@ -2085,7 +2085,8 @@ begin
   return page;
 end $$;
 
--- Every version of a memory, oldest first; of one that has expired or was forgotten, and of a tombstone that came back, numbers and times only.
+-- Every version of a memory, oldest first; of one that has expired or was forgotten, and of the tombstone of one that came back,
+-- numbers and times only.
 --   {"id"} -> [{version, revision, operation, at, text, metadata}, …]
 create or replace function public.memory_history_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
@@ -3203,7 +3204,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '8d6d135d7771e8256ed76e015cbbd1a48237a51b7e10eb1f302027781984d599') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '80592bfb444892356509064eaa6dbd184e1f474ee38aaa8dc77930f551164110') on conflict (name) do update set value = excluded.value;
 
 reset check_function_bodies;
 reset search_path;

@@ -65,7 +65,8 @@ begin
   return page;
 end $$;
 
--- Every version of a memory, oldest first; of one that has expired or was forgotten, and of a tombstone that came back, numbers and times only.
+-- Every version of a memory, oldest first; of one that has expired or was forgotten, and of the tombstone of one that came back,
+-- numbers and times only.
 --   {"id"} -> [{version, revision, operation, at, text, metadata}, …]
 create or replace function public.memory_history_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
