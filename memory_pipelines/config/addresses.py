@@ -45,8 +45,11 @@ def check(settings: Settings) -> None:
             if wrong := _wrong(field, text):
                 raise ConfigurationError("config_invalid", f"{name} {wrong}. See docs/operating.md.")
             continue
-        if found and found[1] == "memory":
-            instead = "Nothing is kept in the process: leave the variable unset, and an embedded engine starts by itself in MEMORY_HOME."
+        if found and found[1].lower() == "memory":
+            instead = (
+                "Leave the variable unset: an embedded engine starts by itself in MEMORY_HOME, in about a second. "
+                "What shall end with a test gets a temporary folder as MEMORY_HOME."
+            )
             raise ConfigurationError("config_invalid", f"{name} is `memory://`, which there is no more. {instead}")
         what = f"has the unknown scheme {found[1]!r}" if found else "is no address"
         forms = ", ".join(f"{scheme}://" for scheme in schemes)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
-from memory_pipelines.config import Settings, misspelt, place
+from memory_pipelines.config import Settings, check, misspelt, place
 from memory_pipelines.config.settings import known
 from memory_pipelines.domain.diagnosis import Check, error, ok, warning
 from memory_pipelines.ports import Examiner
@@ -20,10 +20,15 @@ if TYPE_CHECKING:
 
 
 def diagnose(settings: Settings) -> list[Check]:
-    """Examine everything that is configured, and change nothing: no engine is started, no schema migrated; see `services.doctor`."""
+    """Examine everything that is configured, and change nothing: no engine is started, no schema migrated; see `services.doctor`.
+
+    Raises:
+        ConfigurationError: `config_invalid` for an address of no form that there is.
+    """
     from memory_pipelines.models import open_embedder
     from memory_pipelines.services import doctor
 
+    check(settings)
     settled = [*_settings(settings), *rest_checks(settings)]
     return doctor.diagnose(_examiners(settings), lambda: open_embedder(settings), settled)
 

@@ -2085,7 +2085,8 @@ begin
   return page;
 end $$;
 
--- Every version of a memory, oldest first; of one that has expired or was forgotten, numbers and times only.
+-- Every version of a memory, oldest first; of one that has expired or was forgotten, and of the tombstone of one that came back,
+-- numbers and times only.
 --   {"id"} -> [{version, revision, operation, at, text, metadata}, …]
 create or replace function public.memory_history_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
@@ -2095,7 +2096,7 @@ declare
 begin
   select jsonb_agg(to_jsonb(h) order by h.version) into entries
   from (
-    select version, revision, operation, at, case when not hidden then text end as text, case when not hidden then metadata end as metadata
+    select version, revision, operation, at, case when not hidden then text end as text, case when not hidden and text is not null then metadata end as metadata
     from (
       select version, revision, operation, at, text, metadata from memory.history where memory_id = p_id
       union all
@@ -3203,7 +3204,7 @@ begin
   end loop;
 end $$;
 
-insert into memory.settings values ('functions', '94c975ae920877d90c8987fea56d9bf901b241e82d35e17836a9cfbabd004955') on conflict (name) do update set value = excluded.value;
+insert into memory.settings values ('functions', '80592bfb444892356509064eaa6dbd184e1f474ee38aaa8dc77930f551164110') on conflict (name) do update set value = excluded.value;
 
 reset check_function_bodies;
 reset search_path;

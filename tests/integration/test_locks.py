@@ -15,13 +15,15 @@ import psycopg
 import pytest
 
 from memory_pipelines import MemoryClient, Settings
-from memory_pipelines.domain.models import EntityMention, Links
+from memory_pipelines.domain.models import EntityMention, Links, Ref
 from memory_pipelines.ports import RecordStore
 from memory_pipelines.services import maintenance
 from memory_pipelines.services.platform import Platform
 from tests import engines
 
 ADA = {"name": "Ada", "type": "person"}
+LOVELACE = {"name": "Lovelace", "type": "person"}
+COUNTESS = {"name": "Countess", "type": "person"}
 
 
 def meanwhile(settings: Settings, first: tuple[str, dict[str, Any]], second: Callable[[], Any]) -> Any:
@@ -63,6 +65,23 @@ def test_an_extraction_waits_for_the_last_ones_removal_and_revives(client: Memor
     assert client.entity("Ada").mentions == 1
 
 
+@pytest.mark.parametrize("first", ["forget", "update"])
+def test_an_extraction_waits_for_what_happens_to_its_memory_and_is_refused(
+    client: MemoryClient, record: RecordStore, settings: Settings, first: str
+) -> None:
+    """Judged before the other had ended, links of a text that is gone would be stored, with nobody to take them away."""
+    saved = client.save("Ada came.")
+    (row,) = record.claim("entities", refs=[Ref("memory", saved.id)], limit=1).rows
+    found = {"id": row.id, "number": row.number, "version": 1, "links": Links((EntityMention("Ada", "person"),))}
+    changes = {"text": "Nobody came.", "passages": ["Nobody came."]}
+    asked = {"ids": [saved.id]} if first == "forget" else {"id": saved.id, "changes": changes}
+    stored = meanwhile(settings, (f"memory_{first}_v1", asked), lambda: record.store_links([found]))
+    assert (stored["stored"], stored["superseded"]) == (0, 1)
+    assert record.find_entity("default", "Ada", None)["entity"] is None
+    client.sync()
+    assert client.audit(deep=True).clean
+
+
 def test_the_last_supports_removal_waits_for_a_new_one_and_deletes_nothing(client: MemoryClient, settings: Settings) -> None:
     old = client.save("Ada came.", entities=[ADA])
     revision = client.entity("Ada").revision
@@ -87,12 +106,54 @@ def test_an_expiry_is_judged_again_once_the_row_is_had(client: MemoryClient, pla
     assert client.get(saved.id).text == "Good for a while."
 
 
-def test_a_namespaces_merge_waits_for_a_save_that_names(client: MemoryClient, settings: Settings) -> None:
-    """Aliases are kept as they are while links are stored: a merge in between would show the new mention as what was merged."""
-    client.save("Ada met Countess Lovelace.", entities=[ADA, {"name": "Lovelace", "type": "person"}])
+def save(client: MemoryClient, record: RecordStore, id_: str) -> None:
+    del record, id_
+    client.save("The countess went.", entities=[COUNTESS])
+
+
+def save_many(client: MemoryClient, record: RecordStore, id_: str) -> None:
+    del record, id_
+    client.save_many([{"text": "It rained."}, {"text": "The countess went.", "entities": [COUNTESS]}])
+
+
+def update(client: MemoryClient, record: RecordStore, id_: str) -> None:
+    del record
+    client.update(id_, entities=[COUNTESS])
+
+
+def extract(client: MemoryClient, record: RecordStore, id_: str) -> None:
+    del client
+    (row,) = record.claim("entities", refs=[Ref("memory", id_)], limit=1).rows
+    found = {"id": row.id, "number": row.number, "version": 1, "links": Links((EntityMention("Countess", "person"),))}
+    assert record.store_links([found])["stored"] == 1
+
+
+@pytest.mark.parametrize("naming", [save, save_many, update, extract])
+def test_whoever_names_an_entity_waits_for_its_merge_and_shows_what_it_became(
+    client: MemoryClient, record: RecordStore, settings: Settings, naming: Callable[[MemoryClient, RecordStore, str], None]
+) -> None:
+    """A namespace's aliases are kept before a name is looked up: looked up before the merge, it would be shown as what is no more.
+
+    It names what was merged before: of that the merge writes no row, so that nothing else makes one wait.
+    """
+    client.save("Ada met Countess Lovelace.", entities=[ADA, LOVELACE, COUNTESS])
+    client.merge_entities("Countess", "Lovelace")
+    other = client.save("Somebody went.").id
+    merge = {"namespace": "default", "source": {"name": "Lovelace", "key": "lovelace"}, "target": {"name": "Ada", "key": "ada"}}
+    meanwhile(settings, ("memory_merge_entities_v1", merge), lambda: naming(client, record, other))
+    mentions = {(row["source"], row["target"]) for row in record.audit_expected("mention", buckets=(0, 4096))}
+    ada = client.entity("Ada")
+    assert mentions == {(row.memory, ada.id) for row in ada.memories}, "each is shown as Ada; no audit would miss one that is not"
+    assert ada.mentions == 2
+    client.sync()
+    assert client.audit(deep=True).clean
+
+
+def test_a_merge_waits_for_a_save_that_names(client: MemoryClient, settings: Settings) -> None:
+    client.save("Ada met Countess Lovelace.", entities=[ADA, LOVELACE])
     item = {
         "id": "00000000-0000-7000-8000-000000000002", "namespace": "default", "text": "Lovelace went.", "passages": ["Lovelace went."],
-        "metadata": {}, "given": {"entities": [{"name": "Lovelace", "type": "person", "key": "lovelace"}], "relations": []},
+        "metadata": {}, "given": {"entities": [{**LOVELACE, "key": "lovelace"}], "relations": []},
     }  # fmt: skip
     meanwhile(settings, ("memory_save_v1", {"memories": [item]}), lambda: client.merge_entities("Lovelace", "Ada"))
     assert client.entity("Ada").mentions == 2

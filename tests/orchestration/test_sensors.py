@@ -214,6 +214,9 @@ def test_a_projection_that_fails_stops_neither_the_others_nor_itself(
     client.save("Ada met Charles.")
     runs = {run.job: run for run in run_wanted(defs, instance=instance)}
     assert not runs["sync_embeddings"].success
+    failures = instance.get_records_for_run(runs["sync_embeddings"].run_id, of_type=dg.DagsterEventType.STEP_FAILURE).records
+    told = {record.event_log_entry.step_key: record.event_log_entry.get_dagster_event().step_failure_data for record in failures}
+    assert told["embeddings"].user_failure_data.metadata["code"].value == "embedder_unavailable"
     assert runs["sync_graph"].success
     assert runs["sync_graph"].done >= 1
 

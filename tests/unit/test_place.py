@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from memory_pipelines import wiring
 from memory_pipelines.config import Settings, load, misspelt, place, settings
 from memory_pipelines.config.settings import known
 from memory_pipelines.domain.errors import ConfigurationError
@@ -82,9 +83,20 @@ def test_an_address_of_no_known_form_is_refused_at_once_and_not_repeated(field: 
 
 
 @pytest.mark.parametrize("field", ["database_url", "redis_url", "graph_url"])
-def test_an_address_in_memory_is_told_what_takes_its_place(field: str) -> None:
-    with pytest.raises(ConfigurationError, match="embedded"):
-        load(_env_file=None, **{field: "memory://x"})
+@pytest.mark.parametrize("value", ["memory://x", "memory://", "MEMORY://x"])
+def test_an_address_in_memory_is_told_what_takes_its_place(field: str, value: str) -> None:
+    with pytest.raises(ConfigurationError) as error:
+        load(_env_file=None, **{field: value})
+    assert error.value.code == "config_invalid"
+    for told in (f"MEMORY_{field.upper()} is", "variable unset", "embedded", "temporary folder as MEMORY_HOME"):
+        assert told in error.value.message
+
+
+def test_settings_made_by_hand_are_refused_wherever_they_are_used() -> None:
+    made = Settings(_env_file=None, graph_url="memory://x")  # type: ignore[call-arg]  # pydantic's own
+    for use in (wiring.open_platform, wiring.diagnose):
+        with pytest.raises(ConfigurationError, match="MEMORY_GRAPH_URL is `memory://`"):
+            use(made)
 
 
 @pytest.mark.parametrize(

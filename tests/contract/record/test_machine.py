@@ -331,6 +331,16 @@ class RecordMachine(RuleBasedStateMachine):
                 debt = self.model.debt(projection, "memory", key)
                 said = state.projections[projection]
                 assert (said.owed, said.settled_version, said.parked is not None) == (debt.owed, debt.version, debt.parked)
+        assert {
+            (ref.kind, self.names[ref.kind, ref.id])
+            for ref in self.record.owed_links([self.ids["memory", key] for key in self.model.memories])
+        } == {
+            (kind, name)
+            for memory in self.model.memories.values()
+            for kind, names in (("entity", memory.names()), ("relation", memory.triples()))
+            for name in names
+            if self.model.debt("graph", kind, name).owed
+        }
         found = self.record.audit_ledger(budget_seconds=600)
         assert {
             (row["kind"], row["hint"]["projection"], row["subject"], self.names[row["subject"], row["id"]]) for row in found["findings"]

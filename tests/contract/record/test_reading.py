@@ -1,4 +1,4 @@
-"""What is read of the record, after any writes: pages and their filters, batches of ids, history, search by words, names of entities.
+"""What is read of the record, after any writes: pages and their filters, batches of ids, history, search by words and by meaning, entities.
 
 A model says what the answer is: it holds what was saved as plain rows, and filters and sorts them in Python. Must stay out: what a write
 answers and the ledger (`test_machine.py`), how hits are ranked (`tests/integration/test_search.py`).
@@ -22,23 +22,25 @@ from memory_pipelines.ports import RecordStore
 from tests import records
 
 SPACES = ("one", "two")
-IDS = tuple(f"00000000-0000-7000-8000-00000000000{n}" for n in range(6))
+IDS = tuple(f"00000000-0000-7000-8000-00000000000{n}" for n in range(8))
 WORDS = {"Ada lives in Porto.": {"lives", "porto"}, "Ben barks at Ada.": {"barks"}, "A rainy night in Porto.": {"rainy", "night", "porto"}}
+VECTORS = dict(zip(WORDS, ([1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [0.0, 0.6, 0.8]), strict=True))
 NAMES = ("Ada", "Ada Lovelace", "Ben")
 METADATA: tuple[dict[str, Any], ...] = ({}, {"a": 1}, {"a": [1, {"b": None}], "c": "x"}, {"a": 1.5, "c": True})
 ASKED: tuple[dict[str, Any], ...] = ({"a": 1}, {"a": [1]}, {"a": [{"b": None}]}, {"c": True}, {})
 LONG_AGO, FAR_OFF = datetime(2020, 2, 2, tzinfo=UTC), datetime(2199, 1, 1, tzinfo=UTC)
-TIMES = [LONG_AGO + timedelta(days=days, microseconds=1234) for days in range(4)]
+TIMES = [LONG_AGO + timedelta(days=days, microseconds=1234) for days in range(3)]  # few: several memories have one moment
 FIELDS = st.fixed_dictionaries({
     "text": st.sampled_from(list(WORDS)), "metadata": st.sampled_from(METADATA), "thread": st.sampled_from([None, "t", "u"]),
     "created_at": st.sampled_from(TIMES), "expires_at": st.sampled_from([None, None, FAR_OFF, LONG_AGO]),
     "names": st.sets(st.sampled_from(NAMES), max_size=2),
 })  # fmt: skip
-FILTERS = st.fixed_dictionaries({"namespace": st.sampled_from(SPACES)}, optional={
+NAMESPACE = {"namespace": st.sampled_from(SPACES)}
+FILTERS = st.fixed_dictionaries(NAMESPACE) | st.fixed_dictionaries(NAMESPACE, optional={
     "thread": st.sampled_from(["t", "u"]), "metadata": st.sampled_from(ASKED),
     "created_after": st.sampled_from(TIMES), "created_before": st.sampled_from(TIMES),
 })  # fmt: skip
-EXAMPLES = {"psycopg": (14, 30), "rest": (2, 20)}  # stories, and steps in each
+EXAMPLES = {"psycopg": (25, 40), "rest": (2, 30)}  # stories, and steps in each
 
 
 @dataclass
@@ -47,7 +49,7 @@ class Row:
 
     id: str
     fields: dict[str, Any]
-    versions: list[tuple[str, str | None]] = field(default_factory=list)
+    versions: list[tuple[str, str | None, dict[str, Any] | None]] = field(default_factory=list)  # operation, text, metadata
     gone: bool = False
 
     @property
@@ -68,6 +70,20 @@ class Row:
         )  # fmt: skip
 
 
+def _input(id_: str, fields: dict[str, Any]) -> MemoryInput:
+    names = tuple(EntityMention(name, "person") for name in sorted(fields["names"]))
+    return MemoryInput(
+        id=id_, id_given=True, namespace=SPACES[IDS.index(id_) % 2], text=fields["text"], passages=(fields["text"],),
+        metadata=fields["metadata"], thread=fields["thread"], created_at=fields["created_at"], expires_at=fields["expires_at"],
+        entities=names,
+    )  # fmt: skip
+
+
+def _asked(filters: dict[str, Any]) -> dict[str, Any]:
+    """Filters as a request carries them."""
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
+
+
 def _contains(value: Any, wanted: Any) -> bool:
     """Containment as the filter promises it: every pair, and of a list every item, somewhere."""
     if isinstance(wanted, dict):
@@ -86,34 +102,39 @@ class ReadingMachine(RuleBasedStateMachine):
     def record(self) -> RecordStore:
         return self.place.record
 
-    @initialize()
-    def empty(self) -> None:
+    @initialize(items=st.dictionaries(st.sampled_from(IDS), FIELDS, min_size=5, max_size=8))
+    def begin(self, items: dict[str, dict[str, Any]]) -> None:
         self.place.wipe()
         self.rows: dict[str, Row] = {}
+        self.generation = self.record.generation("toy", 3)
         for number, space in enumerate(SPACES):  # a namespace is known from its first save on
             first = MemoryInput(id=f"00000000-0000-7000-9000-00000000000{number}", namespace=space, text="x", passages=("x",))
             self.record.save([first])
             self.record.forget(ids=[first.id])
             assert self.record.namespaces() == sorted(SPACES[: number + 1])
+        self.save(items)
 
     # -- writing -----------------------------------------------------------------------------------------------------
 
-    @rule(id_=st.sampled_from(IDS), fields=FIELDS)
-    def save(self, id_: str, fields: dict[str, Any]) -> None:
-        row = self.rows.get(id_)
-        if row is not None and (row.gone or not row.shown):
-            return  # coming back has tests of its own
-        item = MemoryInput(
-            id=id_, id_given=True, namespace=SPACES[IDS.index(id_) % 2], text=fields["text"], passages=(fields["text"],),
-            metadata=fields["metadata"], thread=fields["thread"], created_at=fields["created_at"], expires_at=fields["expires_at"],
-            entities=tuple(EntityMention(name, "person") for name in sorted(fields["names"])),
-        )  # fmt: skip
-        (result,) = self.record.save([item])
-        if row is None:
-            row = self.rows[id_] = Row(id_, fields)
-        if result.outcome != "unchanged":
-            row.versions.append((result.outcome, fields["text"]))
-        row.fields = fields
+    @rule(items=st.dictionaries(st.sampled_from(IDS), FIELDS, min_size=1, max_size=6))
+    def save(self, items: dict[str, dict[str, Any]]) -> None:
+        """A batch; what has left comes back."""
+        results = self.record.save([_input(id_, fields) for id_, fields in items.items()], revive=True)
+        for result, (id_, fields) in zip(results, items.items(), strict=True):
+            row = self.rows.get(id_)
+            if row is None:
+                row, outcome = self.rows.setdefault(id_, Row(id_, fields)), "created"
+            elif not row.gone and row.fields == fields:
+                outcome = "unchanged"
+            else:
+                outcome = "updated" if row.shown else "revived"
+            assert result.outcome == outcome
+            if outcome == "revived":
+                self._bury(row, "expired")  # unless it has been
+                row.gone = False
+            row.fields = fields
+            if outcome != "unchanged":
+                row.versions.append((outcome, fields["text"], fields["metadata"]))
 
     @rule(id_=st.sampled_from(IDS), thread=st.sampled_from(["t", "u"]), metadata=st.sampled_from(METADATA))
     def update(self, id_: str, thread: str, metadata: dict[str, Any]) -> None:
@@ -122,7 +143,7 @@ class ReadingMachine(RuleBasedStateMachine):
             result = self.record.update(id_, {"thread": thread, "metadata": metadata})
             row.fields = row.fields | {"thread": thread, "metadata": metadata}
             if result.outcome == "updated":
-                row.versions.append(("updated", row.fields["text"]))
+                row.versions.append(("updated", row.fields["text"], metadata))
 
     @rule(ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=2, unique=True))
     def forget(self, ids: list[str]) -> None:
@@ -141,26 +162,36 @@ class ReadingMachine(RuleBasedStateMachine):
         for row in expired:
             self._bury(row, "expired")
 
+    @rule()
+    def fold(self) -> None:
+        """Vectors move into the index; nothing that is read shows a difference."""
+        self.record.maintain("fold", limit=2)
+
     def _bury(self, row: Row, operation: str) -> None:
         if not row.gone:
-            row.versions.append((operation, None))
+            row.versions = [(before, None, None) for before, _, _ in row.versions] + [(operation, None, None)]
         row.gone = True
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
-    @rule(filters=FILTERS, limit=st.integers(1, 3))
-    def pages(self, filters: dict[str, Any], limit: int) -> None:
+    @rule(several=st.lists(FILTERS, min_size=4, max_size=8), limit=st.integers(1, 3))
+    def pages(self, several: list[dict[str, Any]], limit: int) -> None:
         """All pages, one after the other, are what fits: newest first, each once."""
+        for filters in several:
+            self._pages(filters, limit)
+
+    def _pages(self, filters: dict[str, Any], limit: int) -> None:
         fitting = sorted((row for row in self.rows.values() if row.fits(filters)), key=lambda row: (row.fields["created_at"], row.id))
-        asked = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
+        asked = _asked(filters)
         found, after = list[str](), None
         while page := self.record.page({**asked, "limit": limit, **({"after": after} if after else {})}):
             assert len(page) <= limit
+            assert not {memory.id for memory in page} & set(found), "a page begins after the last one"
             found += [memory.id for memory in page]
             after = [page[-1].created_at.isoformat(), page[-1].id]
         assert found == [row.id for row in reversed(fitting)]
 
-    @rule(ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=4))
+    @rule(ids=st.lists(st.sampled_from(IDS), min_size=1, max_size=6))
     def some(self, ids: list[str]) -> None:
         """Of some ids, those that live: no tombstone, nothing that has expired."""
         found = self.record.get_many(ids)
@@ -181,8 +212,8 @@ class ReadingMachine(RuleBasedStateMachine):
             return
         history = self.record.history(id_)
         assert [entry.version for entry in history] == list(range(1, len(row.versions) + 1))
-        assert [(entry.operation, entry.text) for entry in history] == [
-            (operation, text if row.shown else None) for operation, text in row.versions
+        assert [(entry.operation, entry.text, entry.metadata) for entry in history] == [
+            (operation, *((text, metadata) if row.shown else (None, None))) for operation, text, metadata in row.versions
         ]
         state = self.record.sync_state(id_)
         assert (state.version, state.forgotten) == (len(row.versions), row.gone)
@@ -192,13 +223,53 @@ class ReadingMachine(RuleBasedStateMachine):
             with pytest.raises(Gone):
                 self.record.get(id=id_)
 
-    @rule(filters=FILTERS, words=st.sets(st.sampled_from(["lives", "porto", "barks", "rainy", "nothing"]), min_size=1, max_size=2))
-    def search(self, filters: dict[str, Any], words: set[str]) -> None:
+    @rule(
+        several=st.lists(FILTERS, min_size=2, max_size=5),
+        words=st.sets(st.sampled_from(["lives", "porto", "barks", "rainy", "nothing"]), min_size=1, max_size=2),
+    )
+    def search(self, several: list[dict[str, Any]], words: set[str]) -> None:
         """By words alone: every memory that has one of them, once."""
-        asked = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
-        hits = self.record.search({**asked, "query": " ".join(sorted(words)), "vector": None, "limit": 50, "exact": 5000})
+        for filters in several:
+            self._search(filters, words)
+
+    def _search(self, filters: dict[str, Any], words: set[str]) -> None:
+        hits = self.record.search({**_asked(filters), "query": " ".join(sorted(words)), "vector": None, "limit": 50, "exact": 5000})
         fitting = {row.id for row in self.rows.values() if row.fits(filters) and WORDS[row.fields["text"]] & words}
         assert sorted(hit.id for hit in hits) == sorted(fitting)
+
+    @rule(
+        several=st.lists(FILTERS, min_size=2, max_size=5), question=st.sampled_from(list(VECTORS.values())),
+        exact=st.sampled_from([0, 5000]), limit=st.integers(1, 5),
+    )  # fmt: skip
+    def search_by_meaning(self, several: list[dict[str, Any]], question: list[float], exact: int, limit: int) -> None:
+        """By a vector alone, once all that is owed is embedded: the nearest of what fits, each once, from the index or without it."""
+        self._embed()
+        for filters in several:
+            self._search_by_meaning(filters, question, exact, limit)
+
+    def _search_by_meaning(self, filters: dict[str, Any], question: list[float], exact: int, limit: int) -> None:
+        asked = {**_asked(filters), "query": "?", "vector": str(question), "exact": exact, "limit": limit}
+        hits = self.record.search(asked)
+        assert len({hit.id for hit in hits}) == len(hits)
+        nearness = [self._nearness(self.rows[hit.id], question) for hit in hits]
+        fitting = sorted((self._nearness(row, question) for row in self.rows.values() if row.fits(filters)), reverse=True)
+        assert nearness == fitting[:limit]
+
+    def _embed(self) -> None:
+        rows = self.record.claim("embeddings", refs=None, limit=1000, owed_for_seconds=0).rows
+        texts = {
+            row.id: [] if (row.state or {})["deleted"] else list(row.state["passages"] if row.kind == "memory" else [""]) for row in rows
+        }
+        body = [
+            {"kind": row.kind, "id": row.id, "number": row.number, "version": row.state["version"], "vectors": len(texts[row.id])}
+            for row in rows
+            if row.state is not None
+        ]
+        vectors = [VECTORS.get(text, [0.0, 0.0, 1.0]) for row in body for text in texts[row["id"]]]
+        assert self.record.store_embeddings(body, vectors, generation=self.generation)["stored"] == len(rows)
+
+    def _nearness(self, row: Row, question: list[float]) -> float:
+        return round(sum(one * other for one, other in zip(VECTORS[row.fields["text"]], question, strict=True)), 6)
 
     @rule(space=st.sampled_from(SPACES), name=st.sampled_from((*NAMES, "ADA", "lovelace", "Zoë")))
     def entity(self, space: str, name: str) -> None:
@@ -209,7 +280,13 @@ class ReadingMachine(RuleBasedStateMachine):
 
     @rule(space=st.sampled_from(SPACES))
     def counts(self, space: str) -> None:
-        assert self.record.counts()["memories"] == sum(not row.gone for row in self.rows.values())
+        kept = [row for row in self.rows.values() if not row.gone]
+        mentions = [(row.space, name) for row in kept for name in row.fields["names"]]
+        found = self.record.counts()
+        assert (found["memories"], found["mentions"], found["entities"]) == (len(kept), len(mentions), len(set(mentions)))
+        assert found["passages"] == len(kept)
+        assert found["forgotten"] == sum(row.gone for row in self.rows.values()) + len(SPACES)  # and what made the namespaces
+        assert found["namespaces"] == {of: sum(row.space == of for row in kept) for of in SPACES}
         with pytest.raises(NotFound):
             self.record.page({"namespace": f"{space} that nobody wrote", "limit": 1})
 

@@ -65,7 +65,8 @@ begin
   return page;
 end $$;
 
--- Every version of a memory, oldest first; of one that has expired or was forgotten, numbers and times only.
+-- Every version of a memory, oldest first; of one that has expired or was forgotten, and of the tombstone of one that came back,
+-- numbers and times only.
 --   {"id"} -> [{version, revision, operation, at, text, metadata}, …]
 create or replace function public.memory_history_v1(input text) returns jsonb
 language plpgsql stable security definer set search_path = memory, extensions, public, pg_temp as $$
@@ -75,7 +76,7 @@ declare
 begin
   select jsonb_agg(to_jsonb(h) order by h.version) into entries
   from (
-    select version, revision, operation, at, case when not hidden then text end as text, case when not hidden then metadata end as metadata
+    select version, revision, operation, at, case when not hidden then text end as text, case when not hidden and text is not null then metadata end as metadata
     from (
       select version, revision, operation, at, text, metadata from memory.history where memory_id = p_id
       union all
