@@ -280,3 +280,20 @@ def test_a_batch_names_the_item_that_is_wrong_by_place_and_by_what_its_caller_ca
     assert (error.value.code, error.value.detail["index"]) == (code, 600)
     assert error.value.message.startswith("Item 600, key 'odd one'")
     assert len(client.list(limit=1000).memories) == 501, "the batch before it is in, its own is not"
+
+
+def test_vectors_of_an_older_text_are_never_stamped_as_those_of_a_newer(client: MemoryClient, settings: Settings) -> None:
+    saved = client.save("The cat is called Miso.", metadata={"n": 1})
+    client.sync("embeddings")
+
+    def versions() -> list[tuple[int]]:
+        with engines.connect(settings) as connection:
+            return connection.execute("select version from memory.embeddings where id = %s", [saved.id]).fetchall()
+
+    client.update(saved.id, metadata={"n": 2})
+    assert versions() == [(2,)], "with the same text they are those of the new version"
+    client.update(saved.id, text="The cat is called Udon.")
+    client.update(saved.id, metadata={"n": 4})
+    assert all(version < 3 for (version,) in versions()), "what is there was made from the text of version 2"
+    client.sync("embeddings")
+    assert versions() == [(4,)]

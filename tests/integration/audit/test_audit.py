@@ -7,11 +7,13 @@ import random
 import threading
 import time
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
 from memory_pipelines import MemoryClient, wiring
 from memory_pipelines.domain.errors import NotFound, Unavailable
+from memory_pipelines.services.audit import comparison
 from memory_pipelines.services.projections import graph
 from tests import engines
 from tests.integration import drift
@@ -43,6 +45,23 @@ def test_what_is_owed_for_less_than_the_budget_is_pending_and_no_finding(world: 
     drift.agree(world)
     assert {changed.outcome, fresh.outcome} == {"updated", "created"}
     assert forgotten.forgotten == 1
+
+
+def test_a_row_that_is_written_between_the_looks_is_looked_at_again(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The graph was read before the change, the record after it: that difference is nobody's fault, and it is not there any more."""
+    changed = world.memory("note-5")
+    looked = comparison._actual
+
+    def written_meanwhile(*asked: Any) -> Any:
+        rows = looked(*asked)
+        if world.client.get(changed).version == 1:
+            world.client.update(changed, metadata={"mood": "new"}, wait="graph")
+        return rows
+
+    monkeypatch.setattr(comparison, "_actual", written_meanwhile)
+    findings, pending = comparison.confirm(world.platform, "memory", [(changed, None, None)])
+    assert (findings, pending) == ([], set())
+    assert world.client.get(changed).version == 2
 
 
 def test_what_is_owed_for_longer_is_late_and_repairing_pays_it(world: World) -> None:
