@@ -156,6 +156,18 @@ def test_a_drawn_relation_lives_without_a_memory_and_dies_with_its_ends(curator:
     assert curator.value("select count(*) from memory.relations where deleted_at is not null and predicate is not null") == 0
 
 
+def test_a_drawn_relation_outlives_the_last_memory_that_states_it_too(curator: Curator) -> None:
+    curator.client.set_policy("default", "adopt")
+    curator.write(DRAW, source=curator.entity("Dan"), target=curator.entity("Ben"), predicate="knows")
+    assert curator.repaired().clean
+    stated = curator.client.save("Dan knows Ben.", relations=[{"source": "Dan", "predicate": "knows", "target": "Ben"}])
+    assert curator.value("select count(*) from memory.statements where memory_id = %s", stated.id) == 1
+    curator.client.forget(stated.id)
+    curator.client.sync()
+    settled(curator)
+    assert curator.predicates("Dan", "Ben") == ["knows"]
+
+
 def test_a_relation_that_was_taken_away_is_not_extracted_again_but_a_caller_may_give_it(curator: Curator) -> None:
     curator.client.set_policy("default", "adopt")
     id_, source, target, predicate = curator.relation("Ada Lovelace", "London")
@@ -318,14 +330,3 @@ def test_a_relation_taken_away_while_its_ends_were_merged_stays_away_when_they_a
     curator.client.sync()
     settled(curator)
     assert curator.predicates("Dan", "Ben") == ["knows"]
-
-
-def test_a_drawn_relation_that_a_memory_stated_too_outlives_that_memory(curator: Curator) -> None:
-    curator.client.set_policy("default", "adopt")
-    curator.write(DRAW, source=curator.entity("Dan"), target=curator.entity("Ada Lovelace"), predicate="trusts")
-    assert curator.repaired().clean
-    said = {"source": "Dan", "predicate": "trusts", "target": "Ada Lovelace"}
-    stated = curator.client.save("Dan trusts her.", relations=[said], wait="all")
-    curator.client.forget(stated.id, wait="all")
-    assert curator.predicates("Dan", "Ada Lovelace") == ["trusts"]
-    assert curator.client.audit(deep=True).clean

@@ -10,7 +10,7 @@ from uuid_utils import uuid7
 
 from memory_pipelines import MemoryClient, Settings
 from memory_pipelines.domain.errors import Conflict, InvalidInput, MemoryPipelinesError, NotFound
-from memory_pipelines.domain.models import PROJECTIONS, Ref
+from memory_pipelines.domain.models import PROJECTIONS
 from tests import engines
 
 FIELDS: dict[str, tuple[Any, Any]] = {
@@ -282,26 +282,18 @@ def test_a_batch_names_the_item_that_is_wrong_by_place_and_by_what_its_caller_ca
     assert len(client.list(limit=1000).memories) == 501, "the batch before it is in, its own is not"
 
 
-def test_a_vector_of_an_older_text_is_not_called_that_of_a_newer_version(client: MemoryClient, settings: Settings) -> None:
-    id_ = client.save("the first text").id
-    client.sync()
-    client.update(id_, text="the second text")  # nobody makes its vector
-    client.update(id_, metadata={"a": 1})
-    with engines.connect(settings) as connection:
-        assert connection.execute("select distinct version from memory.embeddings where id = %s", [id_]).fetchall() == [(1,)]
-    client.sync()
-    assert client.audit(deep=True).clean
+def test_vectors_of_an_older_text_are_never_stamped_as_those_of_a_newer(client: MemoryClient, settings: Settings) -> None:
+    saved = client.save("The cat is called Miso.", metadata={"n": 1})
+    client.sync("embeddings")
 
+    def versions() -> list[tuple[int]]:
+        with engines.connect(settings) as connection:
+            return connection.execute("select version from memory.embeddings where id = %s", [saved.id]).fetchall()
 
-def test_a_parked_row_is_taken_by_no_claim_however_long_it_waits(client: MemoryClient, settings: Settings) -> None:
-    record = client._platform.record
-    id_ = client.save("odd").id
-    (row,) = record.claim("entities", refs=None, limit=10, owed_for_seconds=0).rows
-    record.fail(
-        "entities", [{"kind": "memory", "id": id_, "number": row.number, "error": "odd", "final": True, "version": 1}], max_attempts=5
-    )
-    with engines.connect(settings) as connection:
-        connection.execute("update memory.ledger set retry_at = now() - interval '1 hour', owed_since = now() - interval '1 day'")
-    assert record.claim("entities", refs=None, limit=10, owed_for_seconds=0).rows == ()
-    assert record.claim("entities", refs=[Ref("memory", id_)], limit=10).rows == ()
-    assert record.status(30)["projections"]["entities"]["parked"] == 1
+    client.update(saved.id, metadata={"n": 2})
+    assert versions() == [(2,)], "with the same text they are those of the new version"
+    client.update(saved.id, text="The cat is called Udon.")
+    client.update(saved.id, metadata={"n": 4})
+    assert all(version < 3 for (version,) in versions()), "what is there was made from the text of version 2"
+    client.sync("embeddings")
+    assert versions() == [(4,)]

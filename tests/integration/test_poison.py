@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from memory_pipelines import MemoryClient, Settings
-from memory_pipelines.domain.errors import Unavailable
+from memory_pipelines.domain.errors import MemoryPipelinesError, Unavailable
 from memory_pipelines.services.sync import drains
 from tests import engines
 from tests.integration import faults
@@ -50,6 +50,18 @@ def test_a_text_that_the_embedder_refuses_is_parked_at_once_and_alone(asking: Me
     asking.sync()
     assert len(asking.dead_letters()) == 0
     assert asking.audit(deep=True).clean
+
+
+def test_where_a_harmless_text_is_refused_too_no_row_is_to_blame(asking: MemoryClient, openai_server: OpenAIServer) -> None:
+    openai_server.faults.append(Fault(status=400, code="invalid_value", again=True, when=lambda body: "input" in body))
+    ids = [saved.id for saved in asking.save_many([{"text": f"Note {n}."} for n in range(5)])]
+    with pytest.raises(MemoryPipelinesError):
+        asking.sync("embeddings")
+    assert (len(asking.dead_letters()), asking.status().owed["embeddings"]) == (0, 5)
+    openai_server.faults.clear()
+    engines.until(lambda: asking.status().breakers["embedder"]["mode"] != "open", "whoever was charged with it lets one through again")
+    asking.sync()
+    assert all(asking.sync_state(id_).settled for id_ in ids)
 
 
 @pytest.mark.parametrize(

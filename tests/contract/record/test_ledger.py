@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from uuid_utils import uuid7
 
-from memory_pipelines.domain.models import PROJECTIONS, EntityMention, Links, Ref
+from memory_pipelines import Settings
+from memory_pipelines.domain.models import PROJECTIONS, EntityMention, Links, Ref, RelationMention
 from memory_pipelines.ports import RecordStore
 from memory_pipelines.stores.postgres.subjects import sync as ledger
 from tests import engines
@@ -76,6 +77,41 @@ def test_a_graph_row_settles_only_under_the_number_that_was_noted(record: Record
     assert record.claim("graph", refs=[Ref("memory", one)], limit=1).rows == ()
 
 
+def test_the_oldest_debts_are_claimed_first_whatever_kinds_are_asked_for(record: RecordStore) -> None:
+    """An entity is owed before the memory that mentions it, and that before the relation: a claim that is full leaves the newest."""
+    ada, ben, knows = EntityMention("Ada", "person"), EntityMention("Ben", "person"), RelationMention("Ada", "knows", "Ben")
+    record.save([item("Ada knows Ben.", entities=(ada, ben), relations=(knows,))])
+    owed = everything(record, "graph")
+    assert {kind for kind, *_ in owed} == {"memory", "entity", "relation"}
+    for limit in range(1, len(owed)):
+        claim = record.claim("graph", refs=[Ref(kind, id_) for kind, id_, _ in reversed(owed)], limit=limit)
+        assert [row.number for row in claim.rows] == [number for *_, number in owed[:limit]]
+
+
+def test_the_highest_marker_that_was_settled_stays_when_an_earlier_batch_is_settled_later(record: RecordStore) -> None:
+    """Else a graph that had lost the later batch would not be below it, and nobody would notice."""
+    first, second, third = saved(record, "a", "b", "c")
+    claims = {id_: record.claim("graph", refs=[Ref("memory", id_)], limit=1) for id_ in (first, second)}
+    for id_, marker in ((second, 2), (first, 1)):
+        row = {"kind": "memory", "id": id_, "number": claims[id_].rows[0].number, "revision": 1, "version": 1, "marker": marker}
+        assert record.settle_graph([row], claim=claims[id_].claim, markers=[marker])["settled"] == 1
+    assert record.claim("graph", refs=[Ref("memory", third)], limit=1).settled_marker == 2
+    assert record.owe_lost(1)["settled_marker"] == 2
+
+
+def test_after_a_rollback_what_was_settled_last_is_owed_first(record: RecordStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page at a time: who reads the ledger meanwhile meets the newest, which somebody may wait for, before the oldest."""
+    monkeypatch.setattr(ledger, "_OWED_AT_ONCE", 2)
+    ids = saved(record, *(f"note {n}" for n in range(7)))
+    for marker, id_ in enumerate(ids, start=1):
+        claim = record.claim("graph", refs=[Ref("memory", id_)], limit=1)
+        row = {"kind": "memory", "id": id_, "number": claim.rows[0].number, "revision": 1, "version": 1, "marker": marker}
+        assert record.settle_graph([row], claim=claim.claim, markers=[marker])["settled"] == 1
+    assert record.owe_lost(1) == {"owed": 6, "settled_marker": 7}
+    pages = [{id_ for _, id_, _ in everything(record, "graph")[n : n + 2]} for n in (0, 2, 4)]
+    assert pages == [set(ids[5:7]), set(ids[3:5]), set(ids[1:3])]
+
+
 def test_a_row_that_keeps_failing_is_parked_blocks_nobody_and_is_released_by_a_new_debt(record: RecordStore) -> None:
     bad, good = saved(record, "bad", "good")
 
@@ -97,6 +133,16 @@ def test_a_row_that_keeps_failing_is_parked_blocks_nobody_and_is_released_by_a_n
     assert {row[1] for row in everything(record, "embeddings")} == {bad, good}
     assert record.sync_state(bad).projections["embeddings"].parked is None
     assert fail(final=True) == {"failed": 1, "parked": 1}
+
+
+def test_a_parked_row_is_not_claimed_however_long_ago_it_failed(record: RecordStore, settings: Settings) -> None:
+    bad, good = saved(record, "bad", "good")
+    number = everything(record, "embeddings")[0][2]
+    record.fail("embeddings", [{"kind": "memory", "id": bad, "number": number, "error": "too odd", "final": True}], max_attempts=2)
+    with engines.connect(settings) as connection:
+        connection.execute("update memory.ledger set retry_at = now() - interval '1 day' where id = %s", [bad])
+    assert [row[1] for row in everything(record, "embeddings")] == [good]
+    assert record.claim("embeddings", refs=[Ref("memory", bad)], limit=10).rows == ()
 
 
 def test_a_failure_of_an_older_debt_is_not_charged(record: RecordStore) -> None:
