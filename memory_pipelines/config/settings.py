@@ -100,10 +100,10 @@ class Settings(BaseSettings):
         default=5000, ge=0, description="Up to so many passages in a namespace, vector search is exact; above, it takes the HNSW index."
     )
     embedder_price: float | None = Field(
-        default=None, ge=0, description="Price of a million tokens of the embedder, for the cost of a repair plan."
+        default=None, ge=0, description="Price of a million tokens of the embedder in US dollars, for the cost of a repair plan."
     )
     extractor_price: float | None = Field(
-        default=None, ge=0, description="Price of a million tokens of the extractor, for the cost of a repair plan."
+        default=None, ge=0, description="Price of a million tokens of the extractor in US dollars, for the cost of a repair plan."
     )
     repair_bound: int = Field(default=1000, ge=0, le=1000, description="Most findings that Dagster repairs by itself after a failed audit.")
     stream_name: str = Field(default="memory", description="Prefix of every Redis key; one per record when a Redis is shared.")

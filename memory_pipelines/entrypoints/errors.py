@@ -25,10 +25,22 @@ EXIT_CODES: dict[str, int] = {
     "usage": USAGE,
 }
 
+# Where an error alone does not say how to go on: what the command line adds.
+NEXT: dict[str, str] = {
+    "namespace_unknown": "To see which there are: memory-pipelines namespaces",
+    "record_unavailable": "To see what is wrong with which engine: memory-pipelines doctor",
+    "graph_unavailable": "To see what is wrong with which engine: memory-pipelines doctor",
+}
+
 
 def exit_code(error: MemoryPipelinesError) -> int:
     """The exit code for an error."""
     return EXIT_CODES.get(error.code, FAILED)
+
+
+def following(code: str) -> str:
+    """The next command after an error, with a space before it; empty where there is none."""
+    return f" {NEXT[code]}" if code in NEXT else ""
 
 
 def spoken(message: str, options: Mapping[str, str]) -> str:

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 from pydantic import SecretStr
 
 from memory_pipelines.domain.errors import MemoryPipelinesError
-from memory_pipelines.domain.models import Status
+from memory_pipelines.domain.models import PROJECTIONS, Status
 from memory_pipelines.services.breakers import breakers
 from memory_pipelines.services.platform import Platform
 
+TOLD = ("owed", "ready", "parked", "dropped", "oldest_owed_seconds", "draining")
 _PAIRS = re.compile(r"[a-z_]+ *=")
 _HOST = re.compile(r"(?<![^ ])host *= *(?:'([^']*)'|([^ ']+))")
 
@@ -36,6 +37,7 @@ def status(platform: Platform) -> Status:
         dropped=sum(state["dropped"] for state in projections.values()),
         dead_events=answer["dead_events"],
         breakers=breakers.states(platform),
+        projections={name: {field: projections[name][field] for field in TOLD} for name in PROJECTIONS},
     )
 
 

@@ -51,6 +51,8 @@ class Status:
     Attributes:
         parked: rows that failed for a reason of their own; `dropped` are those whose debt was given up knowingly.
         dead_events: entries of the stream that could not be read.
+        projections: of each, `{"owed", "ready", "parked", "dropped", "oldest_owed_seconds", "draining"}`: `ready` rows wait for no new
+            attempt, `draining` says whether a drain holds its lease now.
         breakers: of each dependency, `{"mode": "closed" | "open" | "half-open", "failures", "reason", "probe_in_seconds", …}`.
     """
 
@@ -62,6 +64,7 @@ class Status:
     dropped: int = 0
     dead_events: int = 0
     breakers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    projections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,12 +49,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
+# In the order of `panels.ORDER`: a panel stands where its first command does.
 GROUPS = (
-    demo, dev, memories, forgetting, namespaces, search, entities, transfer, sync, dead, audit, explain, repair, policy, doctor,
-    maintenance, engines,
+    demo.app, dev.app, memories.app, forgetting.app, namespaces.app, search.app, entities.app, transfer.app, sync.app, audit.app,
+    explain.app, repair.app, dead.app, policy.app, sync.rebuilding, doctor.app, engines.app, maintenance.app,
 )  # fmt: skip
 for group in GROUPS:
-    app.add_typer(group.app)
+    app.add_typer(group)
 
 _debug = False
 
@@ -81,24 +82,33 @@ def _all(
 
 
 def main(arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run one command and exit: 0, 1 failed, 2 usage, 3 the audit found differences, 130 interrupted."""
+    """Run one command and exit: 0, 1 failed, 2 usage, 3 the audit has findings, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     options = given[: given.index("--")] if "--" in given else given
     output.begin("--json" in options)
     signal.signal(signal.SIGTERM, _terminated)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # not under nohup, which ignores it
+        signal.signal(signal.SIGHUP, _hung_up)
     code = _run(given)
     try:
         sys.stdout.flush()
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read us has gone; Python would complain once more while exiting
-    if code == 128 + signal.SIGTERM:
-        sys.stderr.flush()
+        output.abandon()  # whoever read us has gone; Python would complain once more while exiting
+    except MemoryPipelinesError as error:
+        output.failure(error.code, error.message)
+        code = code or errors.exit_code(error)
+    if code in (128 + signal.SIGTERM, 128 + signal.SIGHUP):
         os._exit(code)  # a thread that still waits for a server would hold up an ordinary exit
     sys.exit(code)
 
 
 def _terminated(*_: object) -> NoReturn:
     raise SystemExit(128 + signal.SIGTERM)  # so that what is open is closed, and what is half-written removed
+
+
+def _hung_up(*_: object) -> NoReturn:
+    output.abandon()  # the terminal has gone; everything else ends as it does on SIGTERM
+    raise SystemExit(128 + signal.SIGHUP)
 
 
 def _run(arguments: list[str]) -> int:
@@ -109,17 +119,24 @@ def _run(arguments: list[str]) -> int:
         return _left(error.code)
     except MemoryPipelinesError as error:
         _trace()
-        output.failure(error.code, errors.spoken(error.message, _options(command)), retryable=error.retryable, detail=error.detail)
+        output.failure(
+            error.code,
+            errors.spoken(error.message, _options(command)) + errors.following(error.code),
+            retryable=error.retryable,
+            detail=error.detail,
+        )
         return errors.exit_code(error)
     except typer.Abort:
         output.failure("aborted", "Nothing was done.")
         return errors.FAILED
+    except KeyboardInterrupt:
+        return _left(errors.INTERRUPTED)
     except BrokenPipeError:
         return errors.FAILED
     except Exception as error:  # noqa: BLE001  # the last line of defence: a person sees a sentence, not a traceback
         _trace()
         return _unexpected(error)
-    return result if isinstance(result, int) else errors.OK
+    return _left(result) if isinstance(result, int) else errors.OK  # without standalone mode, the code of an exit is returned
 
 
 def _options(command: Any, found: dict[str, str] | None = None) -> dict[str, str]:
@@ -140,8 +157,20 @@ def _trace() -> None:
 
 def _left(code: object) -> int:
     if code == errors.INTERRUPTED:
-        output.note("Interrupted. What was acknowledged is in the record; the same command can be repeated.")
+        said = "What was acknowledged is in the record; the same command can be repeated."
+        if output.wants_document():
+            output.failure("interrupted", said, retryable=True)
+        else:
+            output.note(f"Interrupted. {said}")
     return code if isinstance(code, int) else errors.OK if code is None else errors.FAILED
+
+
+def _folder_is_gone() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _unexpected(error: Exception) -> int:
@@ -149,6 +178,9 @@ def _unexpected(error: Exception) -> int:
     if isinstance(usage, int) and hasattr(error, "format_message"):
         output.failure("usage", error.format_message())
         return usage
+    if isinstance(error, FileNotFoundError) and _folder_is_gone():
+        output.failure("folder_gone", "The working directory does not exist any more: go to one that does, and run the command there.")
+        return errors.FAILED
     name = type(error).__name__
     output.failure(
         "unexpected", f"{name}: {str(error).strip()[:500]}. This should not happen: run memory-pipelines --debug … to see where."

@@ -23,7 +23,7 @@ import typer
 from memory_pipelines.domain.errors import ConfigurationError, Unavailable
 from memory_pipelines.domain.models import as_json
 from memory_pipelines.entrypoints import errors
-from memory_pipelines.entrypoints.cli import audit, options, output
+from memory_pipelines.entrypoints.cli import audit, options, output, panels
 from memory_pipelines.entrypoints.cli.search import shown
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ ANSWERS = 3
 
 
 @app.command(
-    rich_help_panel="Start here", epilog=options.examples("memory-pipelines demo", "MEMORY_HOME=~/try memory-pipelines demo --keep")
+    rich_help_panel=panels.FIRST, epilog=options.examples("memory-pipelines demo", "MEMORY_HOME=~/try memory-pipelines demo --keep")
 )
 def demo(
     keep: Annotated[bool, typer.Option("--keep", help="Leave the engines running.")] = False,
@@ -44,7 +44,7 @@ def demo(
 ) -> None:
     """Save, sync, audit and search a small sample, on engines that start themselves. Running it again changes nothing.
 
-    Exits with 3 when the audit finds differences.
+    Exits with 3 when the audit has findings.
     """
     from memory_pipelines import embedded, wiring
     from memory_pipelines.client import MemoryClient
@@ -217,7 +217,7 @@ def _farewell(told: dict[str, Any], home: Path, *, stopped: bool) -> None:
         differing = [
             f"{row['store']}: {row['held']} {row['what']}, the record {row['record']}" for row in told["stores"] if not row["equal"]
         ]
-        said = "; ".join(differing) or "see the differences above"
+        said = "; ".join(differing) or "see the findings above"
         output.say(f"[bold red]✗ The stores differ:[/bold red] {output.shown(said)}. To repair: memory-pipelines audit --deep --repair")
     name = "memory-pipelines"
     output.say("\n[bold]Where to look next[/bold]")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from memory_pipelines.domain.errors import ConfigurationError, MemoryPipelinesError, Unavailable
-from memory_pipelines.entrypoints.cli import options, output, running
+from memory_pipelines.entrypoints.cli import options, output, panels, running
 
 if TYPE_CHECKING:
     from memory_pipelines.entrypoints.cli.supervised import Supervised
@@ -27,7 +27,7 @@ _LOCATIONS = """{ workspaceOrError { ... on Workspace { locationEntries {
   loadStatus locationOrLoadError { ... on PythonError { message errorChain { error { message } } } } } } } }"""
 
 
-@app.command(rich_help_panel="Start here", epilog=options.examples("memory-pipelines dev", "memory-pipelines dev --port 3100 --logs"))
+@app.command(rich_help_panel=panels.FIRST, epilog=options.examples("memory-pipelines dev", "memory-pipelines dev --port 3100 --logs"))
 def dev(
     port: Annotated[int, typer.Option("--port", "-p", help="Port of the Dagster UI, on 127.0.0.1.", min=1, max=65535)] = 3000,
     logs: Annotated[bool, typer.Option("--logs", help="Show Dagster's log here instead of writing it to a file.")] = False,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from memory_pipelines.entrypoints import errors
-from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli import options, output, panels
 
 if TYPE_CHECKING:
     from memory_pipelines.domain.diagnosis import Check
@@ -19,7 +19,7 @@ app = typer.Typer()
 _STYLES = {"ok": "green", "warning": "yellow", "error": "bold red"}
 
 
-@app.command(rich_help_panel="Engines", epilog=options.examples("memory-pipelines doctor", "memory-pipelines doctor --json"))
+@app.command(rich_help_panel=panels.OPERATIONS, epilog=options.examples("memory-pipelines doctor", "memory-pipelines doctor --json"))
 def doctor(json: options.Json = False) -> None:
     """Look at every engine, the schema, the embedder and the clock, and say what to do about what is wrong. Changes nothing.
 

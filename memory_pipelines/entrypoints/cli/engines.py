@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from memory_pipelines.entrypoints.cli import options, output, running
+from memory_pipelines.entrypoints.cli import options, output, panels, running
 from memory_pipelines.entrypoints.cli.session import open_platform
 
 app = typer.Typer()
-PANEL = "Engines"
+PANEL = panels.OPERATIONS
 
 
 @app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines up", "MEMORY_HOME=~/memories memory-pipelines up --json"))
@@ -77,7 +77,7 @@ def migrate(
             {"applied": done.applied, "version": done.version, "functions": done.functions, "end_user_reads": done.end_user_reads}
         )
         return
-    output.say(f"Applied: {', '.join(done.applied)}." if done.applied else "The schema was up to date.")
+    output.say(f"Applied: {', '.join(done.applied)}." if done.applied else "The schema was already that of this release.")
     output.say(f"The record has schema {done.version}; the graph has its indexes.")
     if done.end_user_reads:
         output.say("End users' tokens may read the namespace that they claim.")

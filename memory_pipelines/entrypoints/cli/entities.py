@@ -9,11 +9,11 @@ from typing import Annotated
 
 import typer
 
-from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli import options, output, panels, units
 from memory_pipelines.entrypoints.cli.session import open_client
 
 app = typer.Typer()
-PANEL = "Finding"
+PANEL = panels.FINDING
 entities = typer.Typer(
     help="Merge entities that are one, take that back, and see who names them how.",
     epilog=options.examples('memory-pipelines entities merge "Bob" "Robert Hale"', "memory-pipelines entities aliases --json"),
@@ -72,7 +72,12 @@ def aliases(namespace: options.Namespace = "default", json: options.Json = False
         output.document({"aliases": found})
         return
     rows = [(one.name or "(forgotten)", one.type, one.entity, one.merged_into, output.when(one.merged_at), one.merged_by) for one in found]
-    output.table(None, ("name", "type", "shown as", "merged into", "at", "by"), rows)
+    if not found:
+        output.say(
+            f"Nothing was merged in this namespace. To merge: memory-pipelines entities merge NAME INTO -n {options.quoted(namespace)}"
+        )
+        return
+    output.table(None, ("name", "type", "shown as", "merged into", "at (UTC)", "by"), rows)
 
 
 @entities.command(
@@ -89,12 +94,23 @@ def show(name: Name, namespace: options.Namespace = "default", limit: options.Li
         return
     title = output.visible(f"{found.name} ({found.type}) in {found.namespace}", line=True)
     rows = [(one.name or "(forgotten)", one.type, one.merged_into, output.when(one.merged_at), one.merged_by) for one in found.aliases]
-    output.table(title, ("also called", "type", "merged into", "at", "by"), rows)
+    if rows:
+        output.table(title, ("also called", "type", "merged into", "at (UTC)", "by"), rows)
+    else:
+        output.results().print(f"{title}. Nothing was merged into it.", markup=False)
     origins = {(True, False): "given", (False, True): "extracted", (True, True): "both"}
     mentions = [
         (one.memory, one.name, origins[one.given, one.extracted], one.version, output.when(one.valid_from)) for one in found.memories
     ]
-    output.table(f"Mentioned by {found.mentions:,} memories", ("memory", "as", "said by", "version", "since"), mentions, right=("version",))
+    if not mentions:
+        output.say("No live memory mentions it any more.")
+        return
+    output.table(
+        f"Mentioned by {units.count(found.mentions, 'memory')}",
+        ("memory", "as", "said by", "version", "since (UTC)"),
+        mentions,
+        right=("version",),
+    )
 
 
 @entities.command(
@@ -118,9 +134,11 @@ def list_(
         output.document(page)
         return
     if not page.entities:
-        output.say("No entity here: they come with the links of a save, and with memory-pipelines sync.")
+        output.say(
+            "No entity here: they come with the links of a save, and with memory-pipelines sync; memory-pipelines status says what is owed."
+        )
         return
     rows = [(one.name, one.type, one.mentions, output.when(one.newest), one.id) for one in page.entities]
-    output.table(None, ("name", "type", "memories", "newest", "id"), rows, right=("memories",))
+    output.table(None, ("name", "type", "memories", "newest (UTC)", "id"), rows, right=("memories",))
     if page.cursor:
         output.note(f"[dim]There are more: --cursor {page.cursor}[/dim]")

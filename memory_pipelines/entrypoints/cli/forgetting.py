@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli import options, output, units
 from memory_pipelines.entrypoints.cli.memories import PANEL, one_of
 from memory_pipelines.entrypoints.cli.session import open_client
 
@@ -65,7 +65,7 @@ def forget(
         output.document({"forgotten": result.forgotten, "ids": result.ids, "at": result.at})
     elif result.forgotten:
         follows = "the graph follows with the next sync" if wait is options.Wait.none else "the graph has followed"
-        output.say(f"Forgotten: {result.forgotten:,} memories. Gone from text, history and vectors; {follows}.")
+        output.say(f"Forgotten: {units.count(result.forgotten, 'memory')}. Gone from text, history and vectors; {follows}.")
     else:
         output.say("Nothing was left to forget.")
 

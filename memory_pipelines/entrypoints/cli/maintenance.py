@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import typer
 
-from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli import options, output, panels, units
 from memory_pipelines.entrypoints.cli.session import open_platform
 
 app = typer.Typer()
 
 
-@app.command(rich_help_panel="Operations", epilog=options.examples("memory-pipelines maintain", "memory-pipelines maintain --json"))
+@app.command(rich_help_panel=panels.OPERATIONS, epilog=options.examples("memory-pipelines maintain", "memory-pipelines maintain --json"))
 def maintain(json: options.Json = False) -> None:
     """Sweep what has expired, fold new vectors into their index, purge old tombstones from the graph.
 
@@ -33,8 +33,9 @@ def maintain(json: options.Json = False) -> None:
         output.document(done)
     elif any(done.values()):
         output.say(
-            f"{done['expired']:,} memories had expired and were swept, {done['folded']:,} vectors folded into their index, "
-            f"{done['purged']:,} tombstones purged from the graph."
+            f"{units.count(done['expired'], 'memory')} had expired and were swept, "
+            f"{units.count(done['folded'], 'vector')} folded into their index, "
+            f"{units.count(done['purged'], 'tombstone')} purged from the graph."
         )
     else:
-        output.say("There was nothing to do.")
+        output.say("There was nothing to do: nothing had expired, no vector waited for its index, no tombstone was old enough.")

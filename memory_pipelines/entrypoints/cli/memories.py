@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli import options, output, panels
 from memory_pipelines.entrypoints.cli.session import open_client
 
 if TYPE_CHECKING:
-    from memory_pipelines.domain.models import Memory, SaveResult
+    from memory_pipelines.domain.models import SaveResult
 
 app = typer.Typer()
-PANEL = "Memories"
+PANEL = panels.MEMORIES
 CLEARABLE = ("thread", "source", "expires_at", "metadata", "entities", "relations")
 
 
@@ -114,7 +114,10 @@ def list_(
     if json:
         output.document({"memories": page.memories, "cursor": page.cursor})
         return
-    output.table(None, ("id", "key", "created", "text"), [_row(memory) for memory in page])
+    if not page.memories:
+        output.say(_nothing_listed(namespace, filtered=any((thread, metadata, created_after, created_before)), paged=cursor is not None))
+        return
+    output.memories(page)
     if page.cursor:
         output.note(f"[dim]There are more: --cursor {page.cursor}[/dim]")
 
@@ -186,7 +189,7 @@ def history(
         output.document({"id": id and id.lower(), "key": key, "versions": versions})
         return
     rows = [(item.version, item.operation, output.when(item.at), output.cut(item.text or "", 200)) for item in versions]
-    output.table(None, ("version", "what", "when", "text"), rows, right=("version",))
+    output.table(None, ("version", "what", "at (UTC)", "text"), rows, right=("version",))
 
 
 def _saved(result: SaveResult, json: bool) -> None:
@@ -197,8 +200,13 @@ def _saved(result: SaveResult, json: bool) -> None:
         output.say(f"{result.outcome}: [bold]{result.id}[/bold], version {result.version}")
 
 
-def _row(memory: Memory) -> tuple[str, str, str, str]:
-    return memory.id, memory.key or "", output.when(memory.created_at), output.cut(memory.text, 120)
+def _nothing_listed(namespace: str, *, filtered: bool, paged: bool) -> str:
+    name = options.quoted(namespace)
+    if paged:
+        return "That was all: nothing comes after the page before."
+    if filtered:
+        return f"No live memory of this namespace is as asked. To see all of them: memory-pipelines list -n {name}"
+    return f'No live memories in this namespace. To save one: memory-pipelines save "…" -n {name}'
 
 
 def one_of(id: str | None, key: str | None) -> None:  # noqa: A002

@@ -15,8 +15,8 @@ import typer
 from rich.markup import escape
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output and nothing else.")]
-Namespace = Annotated[str, typer.Option("--namespace", "-n", help="The namespace.")]
-Limit = Annotated[int, typer.Option("--limit", "-l", help="How many at most, 1 to 1000.")]
+Namespace = Annotated[str, typer.Option("--namespace", "-n", help="The namespace to look or write in.")]
+Limit = Annotated[int, typer.Option("--limit", "-l", help="How many rows at most, 1 to 1000.")]
 Key = Annotated[str | None, typer.Option("--key", "-k", help="Your own name for the memory, unique in its namespace.")]
 Thread = Annotated[str | None, typer.Option("--thread", help="The conversation it belongs to.")]
 Metadata = Annotated[str | None, typer.Option("--metadata", "-m", help="A JSON object.", metavar="JSON")]
@@ -29,7 +29,7 @@ Entities = Annotated[list[str] | None, typer.Option("--entity", help="An entity 
 Relations = Annotated[
     list[str] | None, typer.Option("--relation", help="A relation it states; may be repeated.", metavar="SOURCE|PREDICATE|TARGET")
 ]
-Timeout = Annotated[float | None, typer.Option("--timeout", help="Seconds to wait at most.", min=0.0)]
+Timeout = Annotated[float | None, typer.Option("--timeout", help="How many seconds --wait waits at most.", min=0.0)]
 
 
 class Wait(StrEnum):
@@ -48,12 +48,23 @@ def examples(*lines: str) -> str:
     return "\n\n".join(["[bold]Examples:[/bold]", *(f"[cyan]{escape(line)}[/cyan]" for line in lines)])
 
 
+def quoted(value: str) -> str:
+    """A value as it may be put into a command that is printed: safe for a shell, for a terminal, and as rich markup."""
+    import shlex
+
+    from memory_pipelines.entrypoints.cli.output import visible
+
+    return escape(shlex.quote(visible(value, line=True)))
+
+
 def text_or_stdin(value: str) -> str:
     """The argument itself, or standard input for `-`."""
     if value != "-":
         return value
     try:
         return sys.stdin.buffer.read().decode().removesuffix("\n").removesuffix("\r")
+    except OSError as error:
+        raise typer.BadParameter(f"standard input cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise typer.BadParameter("standard input is not UTF-8") from None
 

@@ -9,6 +9,7 @@ neither a library nor a child process can add to it.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -18,26 +19,101 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import IO, TYPE_CHECKING, Any
 
+from memory_pipelines.domain.errors import InvalidInput
 from memory_pipelines.domain.models import as_json
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from memory_pipelines.domain.models import Memory
+
+UNWRITABLE = "output_unwritable"
 _WIDTH_OF_A_PIPE = 160
+_WHOLE = {"id", "memory", "check", "projection", "took", "owed for"}
 _document: IO[str] | None = None
 
 
 def begin(as_document: bool) -> None:
     """Set up the streams for one command. With `as_document`, keep standard output for the document alone."""
     global _document
+    _fill_what_is_closed()
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows ? rather than a traceback
     if as_document:
-        _document = os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace")
+        _document = _told(os.fdopen(os.dup(1), "w", encoding="utf-8", errors="backslashreplace"))
         os.dup2(2, 1)
         sys.stdout = sys.stderr
+    elif not isinstance(sys.stdout, _Told):
+        sys.stdout = _told(sys.stdout)
+
+
+def _fill_what_is_closed() -> None:
+    """Where a standard stream is closed, put one there that cannot be used.
+
+    Else the next file or socket that is opened would get its number, and be written to. Reading or writing it fails as a closed one does.
+    """
+    for number, mode in ((0, os.O_WRONLY), (1, os.O_RDONLY), (2, os.O_RDWR)):
+        try:
+            os.fstat(number)
+        except OSError as error:
+            if error.errno != errno.EBADF:
+                raise
+            opened = os.open(os.devnull, mode)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115  # it lives as long as the process
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+
+
+class _Told:
+    """A stream whose failures are told as ours: a full disk or a closed descriptor is no defect of the program."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with _telling():
+            return self._stream.write(text)
+
+    def flush(self) -> None:
+        with _telling():
+            self._stream.flush()
+
+
+def _told(stream: IO[str]) -> Any:
+    return _Told(stream)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever read us has gone: that is an end, and no failure to tell
+    except OSError as error:
+        raise InvalidInput(
+            UNWRITABLE,
+            f"Standard output cannot be written: {error.strerror}. "
+            "What the command had done by then stays done; give it a place to write to.",
+        ) from None
+
+
+def abandon() -> None:
+    """Let standard output go nowhere, so that what is left in its buffer does not fail once more while Python exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for number in {1, _document.fileno() if _document is not None else 1}:
+        os.dup2(nowhere, number)
+    os.close(nowhere)
 
 
 def wants_document() -> bool:
@@ -82,7 +158,9 @@ def note(text: str) -> None:
 
 def failure(code: str, message: str, *, retryable: bool = False, detail: Mapping[str, Any] | None = None) -> None:
     """Say what went wrong: as the document with `--json`, else on standard error."""
-    if wants_document():
+    if code == UNWRITABLE:
+        abandon()
+    elif wants_document():
         document({"error": {"code": code, "message": message, "retryable": retryable, "detail": dict(detail or {})}})
         return
     from rich.text import Text
@@ -117,14 +195,6 @@ def when(moment: datetime | None) -> str:
     return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M").removesuffix(" 00:00")
 
 
-def size(count: int) -> str:
-    """A number of bytes as people read it."""
-    number, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]
-    while number >= 1024 and len(units) > 1:
-        number, units = number / 1024, units[1:]
-    return f"{number:,.0f} {units[0]}" if units[0] == "B" else f"{number:,.1f} {units[0]}"
-
-
 def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any]], *, right: Sequence[str] = ()) -> None:
     """Print a table; its title and cells are shown as they are, never as markup. `right` names the columns of numbers."""
     from rich import box
@@ -134,7 +204,8 @@ def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any
     heading = None if title is None else Text(visible(title), "bold")  # it may name an entity: never markup
     shown = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
     for name in columns:
-        shown.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        whole = name in _WHOLE or name.endswith("(UTC)")  # somebody copies it, or reads it at a glance
+        shown.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=whole)
     for row in rows:
         shown.add_row(*(cell if isinstance(cell, Text) else Text(visible(_cell(cell))) for cell in row))
     results().print(shown)
@@ -148,6 +219,16 @@ def _cell(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:,.2f}"
     return str(value)
+
+
+def memories(found: Iterable[Memory]) -> None:
+    """Print memories, each with its id, time and key on a line of its own, so that an id is never broken in a narrow terminal."""
+    from rich.text import Text
+
+    for memory in found:
+        key = f"  {visible(memory.key, line=True)}" if memory.key else ""
+        results().print(Text.assemble((memory.id, "bold"), f"  {when(memory.created_at)}", key), soft_wrap=True)
+        results().print(Text(f"  {cut(memory.text, 120)}"))
 
 
 @contextmanager

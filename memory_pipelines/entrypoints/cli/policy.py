@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli import options, output, panels
 from memory_pipelines.entrypoints.cli.session import open_client
 
 app = typer.Typer()
@@ -20,7 +20,7 @@ commands = typer.Typer(
     rich_markup_mode="rich",
     epilog=options.examples("memory-pipelines policy list", "memory-pipelines policy set work adopt"),
 )
-app.add_typer(commands, name="policy", rich_help_panel="Keeping in step")
+app.add_typer(commands, name="policy", rich_help_panel=panels.REPAIR)
 
 
 class OutsideEdits(StrEnum):
@@ -52,5 +52,7 @@ def list_policies(json: options.Json = False) -> None:
         found = client.policies()
     if json:
         output.document({"policies": [{"namespace": name, "outside_edits": policy} for name, policy in found.items()]})
+    elif not found:
+        output.say('There are no namespaces yet; the first save creates one: memory-pipelines save "…" --namespace NAME')
     else:
         output.table(None, ("namespace", "outside edits"), list(found.items()))

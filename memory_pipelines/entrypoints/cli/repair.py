@@ -14,7 +14,7 @@ import typer
 from memory_pipelines.domain.errors import InvalidInput
 from memory_pipelines.domain.models import as_json
 from memory_pipelines.entrypoints import errors
-from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli import options, output, panels, units
 from memory_pipelines.entrypoints.cli.session import open_client
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ WORDS = {
     "adopted": "became part of the record",
     "held": "the record says so already",
     "unledgered": "ledger rows of nothing, removed",
-    "settled": "done since the plan was made",
+    "settled": "settled since the plan was made",
     "refused": "not as the plan saw it: nothing of it changed",
     "left": "for a person to decide",
 }
@@ -34,7 +34,7 @@ _SHOWN = 20
 
 
 @app.command(
-    rich_help_panel="Keeping in step",
+    rich_help_panel=panels.REPAIR,
     epilog=options.examples(
         "memory-pipelines repair --plan",
         "memory-pipelines repair --plan plan.json",
@@ -62,7 +62,7 @@ def repair(
         return
     with open_client() as client, output.progress(counted=False) as bar:
         if bar:
-            bar.add_task("Looking for differences", total=None)
+            bar.add_task("Auditing", total=None)
         made = client.plan_repair(deep=not quick, last=last)
     if file is not None:
         _write(file, made.as_text())
@@ -106,7 +106,7 @@ def show_plan(made: RepairPlan, file: Path | None) -> None:
         return
     rows = [(line.what, line.why, line.rows, ", ".join(line.projections), line.tokens, money(line.money)) for line in made.summary]
     rows.append(("all", "", len(made.rows), "", made.tokens, money(made.money)))
-    output.table("Plan", ("what", "why", "rows", "projections", "tokens", "money"), rows, right=("rows", "tokens", "money"))
+    output.table("Plan", ("what", "why", "rows", "projections", "tokens", "USD"), rows, right=("rows", "tokens", "USD"))
     if file is not None:
         output.say(f"Written to {output.shown(str(file))}. To apply it: memory-pipelines repair --apply {output.shown(quote(str(file)))}")
     else:
@@ -114,14 +114,14 @@ def show_plan(made: RepairPlan, file: Path | None) -> None:
 
 
 def money(value: float | None) -> str:
-    """An estimate, in the currency of the settings' prices."""
+    """An estimate in US dollars, as the settings' prices are."""
     return "unknown" if value is None else f"{value:,.4f}".rstrip("0").rstrip(".")
 
 
 def show_result(result: RepairResult) -> None:
     """Print what became of a plan."""
     rows = [(name, count, WORDS.get(name, "")) for name, count in result.outcomes.items()]
-    output.table(f"Repaired ({result.seconds:.2f} s)", ("outcome", "rows", "meaning"), rows, right=("rows",))
+    output.table(f"Repaired ({units.lasting(result.seconds)})", ("outcome", "rows", "meaning"), rows, right=("rows",))
     told = [row for row in result.rows if row["outcome"] in ("refused", "left")]
     if told:
         shown = [(row["outcome"], row["projection"], row["kind"], row["id"], row["reason"] or "") for row in told[:_SHOWN]]
@@ -133,4 +133,8 @@ def show_result(result: RepairResult) -> None:
         return
     found = [(item.kind, item.store, item.subject, item.id) for item in result.findings[:_SHOWN]]
     output.table("Still different", ("kind", "store", "what", "id"), found)
-    output.say(f"[bold red]✗ {len(result.findings):,} differences[/bold red] and {result.pending:,} rows on their way after the repair.")
+    output.say(
+        f"[bold red]✗ {units.count(len(result.findings), 'finding')}[/bold red] "
+        f"and {units.count(result.pending, 'row')} pending after the repair. "
+        "To audit once more: memory-pipelines audit"
+    )

@@ -61,6 +61,15 @@ def only(folder: Path, url: str) -> Iterator[None]:
         lock.release()
 
 
+def who(folder: Path) -> Dev | None:
+    """The `dev` that runs on this home, as far as it is known."""
+    try:
+        refuse_beside(folder)
+    except Conflict as conflict:
+        return Dev(**conflict.detail) if conflict.detail else None
+    return None
+
+
 def refuse_beside(folder: Path) -> None:
     """Go on only where no `dev` runs.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from memory_pipelines.domain.models import as_json
-from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli import options, output, panels
 from memory_pipelines.entrypoints.cli.session import open_client
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from memory_pipelines.domain.models import RelatedEntity, SearchHit
 
 app = typer.Typer()
-PANEL = "Finding"
+PANEL = panels.FINDING
 FIELDS = ("id", "key", "namespace", "text", "passage", "score", "created_at", "metadata")
 _AROUND = 160
 
@@ -57,10 +57,13 @@ def search(
         output.document({"results": [{field: as_json(getattr(hit, field)) for field in FIELDS} for hit in hits]})
         return
     if not hits:
-        output.say("Nothing fits.")
+        output.say(
+            "Nothing fits: the namespace is empty, or every memory is left out by what was asked. "
+            f"To see what is in it: memory-pipelines list -n {options.quoted(namespace)}"
+        )
         return
     rows = [(place, f"{hit.score:.4f}", hit.key or hit.id, output.when(hit.created_at), shown(hit)) for place, hit in enumerate(hits, 1)]
-    output.table(None, ("#", "score", "memory", "created", "text"), rows, right=("#", "score"))
+    output.table(None, ("#", "score", "memory", "created (UTC)", "text"), rows, right=("#", "score"))
 
 
 def shown(hit: SearchHit) -> Text:
@@ -103,6 +106,14 @@ def related(
         return
     neighbours = [(item.name, item.type, joined(item), item.memories, output.when(item.newest)) for item in found.neighbours]
     title = output.visible(f"{found.name} ({found.type}) in {found.namespace}", line=True)
-    output.table(title, ("neighbour", "type", "how", "memories", "newest"), neighbours, right=("memories",))
-    memories = [(memory.id, memory.key, output.when(memory.created_at), output.cut(memory.text, 120)) for memory in found.memories]
-    output.table("Mentioned in", ("id", "key", "created", "text"), memories)
+    if neighbours:
+        output.table(title, ("neighbour", "type", "how", "memories", "newest (UTC)"), neighbours, right=("memories",))
+    else:
+        output.results().print(
+            f"{title} has no neighbours: no memory relates it to another entity, or mentions it beside one.", markup=False
+        )
+    if found.memories:
+        output.say("[bold]Mentioned in[/bold]")
+        output.memories(found.memories)
+    else:
+        output.say("No live memory mentions it any more. To take it out of the graph as well: memory-pipelines sync")

@@ -1,12 +1,14 @@
 """`status`, `sync` and `rebuild`: what is owed to the projections, and working it off in this process.
 
+The words of `status` stand in `standing.py`.
+
 To add a command, see the docstring of this package. Must stay out: draining (`services/sync/sync.py`).
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,14 +18,16 @@ import typer
 from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.domain.models import PROJECTIONS, DrainResult, as_json
 from memory_pipelines.entrypoints import errors
-from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli import options, output, panels, running, units
 from memory_pipelines.entrypoints.cli.session import open_client, open_platform
+from memory_pipelines.entrypoints.cli.standing import show
 
 if TYPE_CHECKING:
     from memory_pipelines.client import MemoryClient
 
 app = typer.Typer()
-PANEL = "Keeping in step"
+rebuilding = typer.Typer()  # of its own: it stands in another panel
+PANEL = panels.SYNC
 
 
 class Projection(StrEnum):
@@ -36,7 +40,7 @@ class Projection(StrEnum):
 
 @app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines status", "memory-pipelines status --json"))
 def status(json: options.Json = False) -> None:
-    """Show what is owed to each projection, since when, what is parked, and how the engines are.
+    """Show what is owed to each projection, since when, who drains it, what is parked, and how the engines are.
 
     Exits with 1 when an engine does not answer.
     """
@@ -55,43 +59,20 @@ def status(json: options.Json = False) -> None:
                 "dead_events": found.dead_events,
                 "engines": found.engines,
                 "breakers": found.breakers,
+                "projections": found.projections,
             }
         )
     else:
         output.say(f"Home: {output.shown(home)}")
-        counts = {name: count for name, count in found.counts.items() if isinstance(count, int)}
-        output.table("Held by the record", tuple(counts), [list(counts.values())], right=tuple(counts))
-        output.table("Owed", ("projection", "changes"), found.owed.items(), right=("changes",))
-        if found.oldest_owed_seconds is not None and any(found.owed.values()):
-            output.say(f"The oldest has been owed for {found.oldest_owed_seconds:,.0f} s.")
-        if found.parked:
-            output.say(f"[yellow]{found.parked:,} parked[/yellow]: they failed for a reason of their own; see memory-pipelines dead list.")
-        if found.dropped:
-            output.say(f"{found.dropped:,} given up knowingly: their debt stays, and audits name it.")
-        if found.dead_events:
-            output.say(f"[yellow]{found.dead_events:,} events[/yellow] could not be read; see memory-pipelines dead list.")
-        output.table("Engines", ("engine", "answers", "what it is"), [_engine(name, facts) for name, facts in found.engines.items()])
-        columns = ("dependency", "breaker", "failures in a row", "reason", "open for, s", "next probe in, s")
-        fields = ("mode", "failures", "reason", "open_seconds", "probe_in_seconds")
-        rows = [(name, *(facts[field] for field in fields)) for name, facts in found.breakers.items()]
-        output.table("Breakers", columns, rows, right=(columns[2], *columns[4:]))
-        for name, facts in found.engines.items():
-            for warning in facts.get("warnings", ()):
-                output.say(f"[yellow]{name}[/yellow]: {output.shown(warning)}")
+        dev = running.who(platform.settings.home_path / "dagster")
+        show(found, platform.settings.sync_budget_seconds, dev.url if dev else None)
     if not all(facts.get("ok") for facts in found.engines.values()):
         raise typer.Exit(errors.FAILED)
 
 
-def _engine(name: str, facts: Mapping[str, Any]) -> tuple[str, str, str]:
-    if not facts.get("ok"):
-        return name, "no", str(facts.get("message", ""))
-    known = {field: value for field, value in facts.items() if field not in {"ok", "identity"} and isinstance(value, (str, int))}
-    return name, "yes", ", ".join(f"{field} {value}" for field, value in known.items())
-
-
 @app.command(rich_help_panel=PANEL, epilog=options.examples("memory-pipelines sync", "memory-pipelines sync entities embeddings --json"))
 def sync(
-    projections: Annotated[list[Projection] | None, typer.Argument(help="Which; by default all, in order.")] = None,
+    projections: Annotated[list[Projection] | None, typer.Argument(help="Which to drain; by default all, in this order.")] = None,
     json: options.Json = False,
 ) -> None:
     """Work off what is owed, in this process, until nothing is. On SIGTERM it finishes the batch at hand and exits within 10 s."""
@@ -109,11 +90,12 @@ def sync(
     _report(results, json)
 
 
-@app.command(
-    rich_help_panel=PANEL, epilog=options.examples("memory-pipelines rebuild embeddings", "memory-pipelines rebuild graph --drop --json")
+@rebuilding.command(
+    rich_help_panel=panels.REPAIR,
+    epilog=options.examples("memory-pipelines rebuild embeddings", "memory-pipelines rebuild graph --drop --json"),
 )
 def rebuild(
-    projection: Annotated[Projection, typer.Argument(help="Which.")],
+    projection: Annotated[Projection, typer.Argument(help="Which to make again.")],
     drop: Annotated[bool, typer.Option("--drop", help="Delete the graph first, whatever it holds.")] = False,
     json: options.Json = False,
 ) -> None:
@@ -130,14 +112,29 @@ def _report(results: list[DrainResult], json: bool) -> None:
     if json:
         output.document({"projections": [{**_shown(result), "rate": result.rate} for result in results]})
     else:
-        columns = ("projection", "done", "per second", "seconds", "still owed", "parked", "failed")
-        rows = [(r.projection, r.done, round(r.rate), r.seconds, r.owed, r.parked, r.failed) for r in results]
-        output.table(None, columns, rows, right=columns[1:])
+        columns = ("projection", "done", "rows/s", "took", "still owed", "parked", "failed")
+        rows = [(r.projection, r.done, round(r.rate), units.lasting(r.seconds), r.owed, r.parked, r.failed) for r in results]
+        output.table("Rows of the ledger", columns, rows, right=columns[1:])
+        _say_what_is_left(results)
         for result in results:
             if result.busy:
-                output.note(f"[yellow]{result.projection}[/yellow] is being drained by another process, so nothing was done here.")
+                output.note(
+                    f"[yellow]{result.projection}[/yellow] is being drained by another process, so nothing was done here. "
+                    "To follow it: memory-pipelines status"
+                )
     if any(result.failed for result in results):
         raise typer.Exit(errors.FAILED)
+
+
+def _say_what_is_left(results: list[DrainResult]) -> None:
+    if not any(result.busy or result.done or result.owed or result.parked or result.failed for result in results):
+        output.say("Nothing was owed. To prove that the stores are equal: memory-pipelines audit")
+    elif not any(result.busy or result.owed or result.failed for result in results):
+        output.say("[green]✓ Nothing is owed any more.[/green]")
+    elif any(result.owed and not result.busy for result in results):
+        output.say("What is still owed waits for its next attempt. To see since when: memory-pipelines status")
+    if any(result.parked for result in results):
+        output.say("To see why rows were parked: memory-pipelines dead list")
 
 
 def _shown(result: DrainResult) -> dict[str, Any]:
@@ -162,7 +159,7 @@ def _watched(client: MemoryClient, projection: str) -> Iterator[None]:
                     owed = client.status().owed.get(projection, 0)
                 except MemoryPipelinesError:
                     continue  # the drain itself will say so
-                bar.update(task, total=max(total, owed) or None, completed=max(total - owed, 0), shown=f"{owed:,} owed")
+                bar.update(task, total=max(total, owed) or None, completed=max(total - owed, 0), shown=f"{owed:,} rows owed")
 
         watcher = threading.Thread(target=follow, daemon=True)
         watcher.start()

@@ -12,14 +12,14 @@ import typer
 
 from memory_pipelines.domain.errors import MemoryPipelinesError
 from memory_pipelines.entrypoints import errors
-from memory_pipelines.entrypoints.cli import options, output
+from memory_pipelines.entrypoints.cli import options, output, panels
 from memory_pipelines.entrypoints.cli.session import open_platform
 
 if TYPE_CHECKING:
     from memory_pipelines.domain.models import ImportResult
 
 app = typer.Typer()
-PANEL = "Files"
+PANEL = panels.FILES
 _SHOWN_ERRORS = 20
 
 

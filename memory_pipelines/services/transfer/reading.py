@@ -209,9 +209,19 @@ def jsonable(value: Any) -> Any:
     return value.isoformat() if isinstance(value, (datetime, date, time)) else str(value) if isinstance(value, (UUID, Decimal)) else value
 
 
+def _check_stdin() -> None:
+    """Standard input may be closed, which would else read as an end, or fail at the first line."""
+    try:
+        os.read(sys.stdin.fileno(), 0)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InvalidInput("file_unreadable", f"Standard input cannot be read: {reason}.", {"file": "-"}) from None
+
+
 @contextmanager
 def _opened(path: str) -> Iterator[tuple[IO[bytes], int]]:
     if path == "-":
+        _check_stdin()
         yield sys.stdin.buffer, 0
         return
     try:
