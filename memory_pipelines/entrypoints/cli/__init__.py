@@ -165,22 +165,11 @@ def _left(code: object) -> int:
     return code if isinstance(code, int) else errors.OK if code is None else errors.FAILED
 
 
-def _folder_is_gone() -> bool:
-    try:
-        os.getcwd()
-    except FileNotFoundError:
-        return True
-    return False
-
-
 def _unexpected(error: Exception) -> int:
     usage = getattr(error, "exit_code", None)  # Typer's own errors, which reach us only with --json
     if isinstance(usage, int) and hasattr(error, "format_message"):
         output.failure("usage", error.format_message())
         return usage
-    if isinstance(error, FileNotFoundError) and _folder_is_gone():
-        output.failure("folder_gone", "The working directory does not exist any more: go to one that does, and run the command there.")
-        return errors.FAILED
     name = type(error).__name__
     output.failure(
         "unexpected", f"{name}: {str(error).strip()[:500]}. This should not happen: run memory-pipelines --debug … to see where."

@@ -25,8 +25,8 @@ def namespaces(json: options.Json = False) -> None:
         output.say('There is no namespace yet: the first save makes one. Try memory-pipelines save "Mara moved to Porto." --namespace mara')
     else:
         rows = [
-            (one.name, one.memories, one.entities, one.relations, units.size(one.bytes), output.when(one.newest), one.outside_edits)
+            (one.name, one.memories, one.entities, one.relations, units.size(one.bytes), output.when(one.newest)[:10], one.outside_edits)
             for one in found
         ]
         numbers = ("memories", "entities", "relations", "written")
-        output.table(None, ("namespace", *numbers, "newest (UTC)", "outside edits"), rows, right=numbers)
+        output.table(None, ("namespace", *numbers, "newest", "policy"), rows, right=numbers)

@@ -202,10 +202,11 @@ def table(title: str | None, columns: Sequence[str], rows: Iterable[Sequence[Any
     from rich.text import Text
 
     heading = None if title is None else Text(visible(title), "bold")  # it may name an entity: never markup
-    shown = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    shown = Table(title=heading, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for name in columns:
         whole = name in _WHOLE or name.endswith("(UTC)")  # somebody copies it, or reads it at a glance
-        shown.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=whole)
+        widest = max(map(len, name.split()), default=0)  # a narrow terminal breaks a heading between words only
+        shown.add_column(name, justify="right" if name in right else "left", overflow="fold", no_wrap=whole, min_width=widest or None)
     for row in rows:
         shown.add_row(*(cell if isinstance(cell, Text) else Text(visible(_cell(cell))) for cell in row))
     results().print(shown)
