@@ -138,7 +138,7 @@ def list_(
             "No entity here: they come with the links of a save, and with memory-pipelines sync; memory-pipelines status says what is owed."
         )
         return
-    rows = [(one.name, one.type, one.mentions, output.when(one.newest), one.id) for one in page.entities]
-    output.table(None, ("name", "type", "memories", "newest (UTC)", "id"), rows, right=("memories",))
+    rows = [(one.name, one.type, one.mentions, output.when(one.newest)[:10], one.id) for one in page.entities]
+    output.table(None, ("name", "type", "memories", "newest", "id"), rows, right=("memories",))
     if page.cursor:
         output.note(f"[dim]There are more: --cursor {page.cursor}[/dim]")
