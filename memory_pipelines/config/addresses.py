@@ -45,7 +45,7 @@ def check(settings: Settings) -> None:
             if wrong := _wrong(field, text):
                 raise ConfigurationError("config_invalid", f"{name} {wrong}. See docs/operating.md.")
             continue
-        if found and found[1].lower() == "memory":
+        if found and found[1].lower() == "memory" and field != "openai_base_url":
             instead = (
                 "Leave the variable unset: an embedded engine starts by itself in MEMORY_HOME, in about a second. "
                 "What shall end with a test gets a temporary folder as MEMORY_HOME."
