@@ -85,6 +85,18 @@ def test_a_repair_a_rebuild_and_a_retry_release_on_purpose(record: RecordStore) 
         assert {row[1] for row in everything(record, "embeddings")} == {one, other}
 
 
+def test_a_retry_releases_what_is_named_and_nothing_beside_it(record: RecordStore) -> None:
+    one, other = saved(record, "a", "b")
+    park(record, "embeddings", one)
+    park(record, "embeddings", other)
+    park(record, "graph", one)
+    assert record.retry_dead(letters=[("embeddings", "memory", one)], limit=10)["retried"] == 1
+    assert letters(record) == [("graph", one), ("embeddings", other)]
+    assert record.retry_dead(projection="graph", limit=10)["retried"] == 1
+    assert letters(record) == [("embeddings", other)]
+    assert record.retry_dead(limit=10)["retried"] == 1
+
+
 def test_a_dropped_row_stays_parked_and_audits_name_it_until_it_is_retried_by_name(record: RecordStore) -> None:
     (one,) = saved(record, "a")
     park(record, "graph", one)

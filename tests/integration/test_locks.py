@@ -159,17 +159,3 @@ def test_a_merge_waits_for_a_save_that_names(client: MemoryClient, settings: Set
     assert client.entity("Ada").mentions == 2
     client.sync()
     assert client.audit(deep=True).clean
-
-
-def test_a_save_that_names_waits_for_its_namespaces_merge(client: MemoryClient, settings: Settings) -> None:
-    """Else its mention would be shown as what it names, though that had been merged by then."""
-    client.save("Ada met Countess Lovelace.", entities=[ADA, {"name": "Lovelace", "type": "person"}])
-    names = {"source": {"name": "Lovelace", "key": "lovelace"}, "target": {"name": "Ada", "key": "ada"}}
-    naming = [{"name": "Lovelace", "type": "person"}]
-    saved = meanwhile(
-        settings, ("memory_merge_entities_v1", {"namespace": "default", **names}), lambda: client.save("Lovelace went.", entities=naming)
-    )
-    assert saved.outcome == "created"
-    assert client.entity("Ada").mentions == 2
-    client.sync()
-    assert client.audit(deep=True).clean
