@@ -30,7 +30,7 @@ class Files(Door):
         """Import a file of memories: JSON Lines, CSV or Parquet by its name. Importing it twice changes nothing.
 
         Args:
-            namespace: of lines that name none; `default` otherwise.
+            namespace: where every line goes, whatever it says itself; a memory that the file has in another one becomes a copy.
             mapping: field of a memory to column of the file, as in `{"key": "id", "created_at": "date"}`.
             on_error: `stop` at the first bad line, with nothing of its batch written, or `skip` it. Both are told in `errors`.
             revive: let forgotten keys live again.
@@ -57,5 +57,6 @@ class Files(Door):
 
         Raises:
             NotFound: `namespace_unknown`
+            InvalidInput: `file_unwritable`; `format_unknown`, the suffix says none.
         """
         return transfer_service.export_file(self._platform, path, namespace=namespace)

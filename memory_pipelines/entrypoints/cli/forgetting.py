@@ -73,9 +73,9 @@ def forget(
 def _ask(client: MemoryClient, namespace: str, chosen: dict[str, Any]) -> None:
     """Show how many it is, and go on only with a yes."""
     count = client.count(namespace=namespace, **chosen)
-    what = f"{count:,} memories of {namespace!r}{' are meant' if chosen else ', all that it holds,'}"
+    what = f"{count:,} memories of {namespace!r}{', those chosen,' if chosen else ', all that it holds,'} would be forgotten"
     if output.wants_document() or not sys.stdin.isatty():
-        raise typer.BadParameter(f"{what} would be forgotten: say --yes where nobody can be asked", param_hint="--namespace")
-    output.note(output.shown(what))
+        raise typer.BadParameter(f"{what}: say --yes where nobody can be asked", param_hint="--namespace")
+    output.note(output.shown(f"{what}."))
     if count:
         typer.confirm("Forget them? It cannot be undone.", abort=True, err=True)

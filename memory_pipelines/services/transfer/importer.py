@@ -11,13 +11,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import Any, Literal
 
-from memory_pipelines.domain.errors import Conflict, InvalidInput, MemoryPipelinesError, NotFound
+from memory_pipelines.domain.errors import Conflict, Gone, InvalidInput, MemoryPipelinesError, NotFound
 from memory_pipelines.domain.models import ImportResult, LineError, MemoryInput
 from memory_pipelines.domain.validation import identifier, key, memory_input, namespace
 from memory_pipelines.services import forgetting
 from memory_pipelines.services import memories as memories_service
 from memory_pipelines.services.platform import Platform
-from memory_pipelines.services.transfer.lines import arrange, columns_of, identity, with_id
+from memory_pipelines.services.transfer.lines import arrange, columns_of, copied_id, identity, with_id
 from memory_pipelines.services.transfer.reading import Line
 from memory_pipelines.services.transfer.repeats import History, Repeats
 
@@ -129,12 +129,33 @@ class Importer:
 
     def _forget(self, line: Line, target: Mapping[str, str]) -> None:
         try:
-            result = forgetting.forget(self._platform, id=target.get("id"), key=target.get("key"), namespace=target.get("namespace"))
+            result = forgetting.forget(
+                self._platform, id=self._meant(target.get("id")), key=target.get("key"), namespace=target.get("namespace")
+            )
         except NotFound as error:
             self._reject(line.number, error.code, error.message)
         else:
             self._counts["forgotten" if result.forgotten else "unchanged"] += 1
         self._report(line)
+
+    def _meant(self, given: str | None) -> str | None:
+        """Where one namespace takes every line, an id means what is in it, or the copy in it, and never a memory of another one."""
+        if given is None or self._namespace is None:
+            return given
+        copy = str(copied_id(given, self._namespace))
+        try:
+            return given if self._platform.record.get(id=given).namespace == self._namespace else copy
+        except (NotFound, Gone):
+            return copy if self._knows(copy) else given
+
+    def _knows(self, memory_id: str) -> bool:
+        try:
+            self._platform.record.get(id=memory_id)
+        except NotFound:
+            return False
+        except Gone:
+            return True
+        return True
 
     def _flush(self, line: Line | None) -> None:
         """Hand the pending lines to the writer, after the batch before them."""

@@ -113,6 +113,22 @@ def test_an_import_into_a_namespace_goes_over_the_files_own_and_a_memory_of_anot
     assert len(cli("list", "-n", name, "--json").json["memories"]) == len(cli("list", "-n", other, "--json").json["memories"]) == 2
 
 
+def test_a_line_that_forgets_touches_no_namespace_but_the_one_that_was_asked_for(cli: Cli, tmp_path: Path) -> None:
+    name, other, file = space(), space(), tmp_path / "lines.jsonl"
+    saved = cli("save", "Ada sings.", "-n", name, "--json").json["id"]
+    lines = [{"id": saved, "namespace": name, "text": "Ada sings."}, {"id": saved, "forget": True}]
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert counted(cli("import", file, "--namespace", other, "--json").json) == (1, 0, 0, 1, 0)
+    assert cli("get", saved, "--json").json["namespace"] == name, "the copy is forgotten, and not what it was copied from"
+    assert cli("list", "-n", other, "--json").json["memories"] == []
+    assert counted(cli("import", file, "--namespace", other, "--json").json) == (0, 0, 2, 0, 0)
+
+    own = cli("save", "Ben listens.", "-n", other, "--json").json["id"]
+    file.write_text(json.dumps({"id": own, "forget": True}) + "\n")
+    assert counted(cli("import", file, "--namespace", name, "--json").json) == (0, 0, 0, 0, 1), "it has no copy there"
+    assert counted(cli("import", file, "--namespace", other, "--json").json) == (0, 0, 0, 1, 0), "what is in it is meant itself"
+
+
 @pytest.mark.parametrize(
     ("command", "file", "code"),
     [
