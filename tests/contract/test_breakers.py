@@ -190,6 +190,20 @@ def test_what_says_nothing_about_the_dependency_neither_opens_nor_closes(opener:
     assert dependency.one.look("graph").mode == "closed"
 
 
+def test_once_the_dependency_has_failed_an_outage_elsewhere_is_not_counted_with_it(opener: Opener) -> None:
+    dependency = Dependency(opener, failures=2)
+    dependency.down()
+    dependency.fails("graph_unavailable")
+    dependency.error = Unavailable("record_unavailable", "Somebody else is away.")
+    for store in (dependency.one, dependency.other, dependency.one):
+        dependency.fails("record_unavailable", store)
+        found = store.look("graph")
+        assert (found.mode, found.failures) == ("closed", 1)
+    dependency.down()
+    dependency.fails("graph_unavailable")
+    assert dependency.other.look("graph").mode == "open"
+
+
 def test_a_graph_that_has_answered_with_a_moved_marker_is_there(opener: Opener) -> None:
     """A killed graph often comes back as it was a while ago: the probe finds that out, and is no failure."""
     dependency = Dependency(opener, failures=1, seconds=0.1)
