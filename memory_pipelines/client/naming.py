@@ -62,7 +62,7 @@ class Naming(Door):
 
         Raises:
             NotFound: `namespace_unknown`
-            InvalidInput: `limit_invalid`, `cursor_invalid`
+            InvalidInput: `type_invalid`, `prefix_invalid`, `limit_invalid`, `cursor_invalid`
         """
         return entities_service.entities(self._platform, namespace=namespace, kind=type, prefix=prefix, limit=limit, cursor=cursor)
 

@@ -10,7 +10,7 @@ import base64
 import json
 from typing import Any
 
-from memory_pipelines.domain import validation
+from memory_pipelines.domain import fields, validation
 from memory_pipelines.domain.errors import InvalidInput
 from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.fields import label
@@ -71,9 +71,9 @@ def entities(platform: Platform, *, namespace: str, kind: str | None, prefix: st
     """A page of live entities, by name; see `MemoryClient.entities`."""
     filters: dict[str, Any] = {"namespace": validation.namespace(namespace), "limit": (most := validation.limit(limit))}
     if kind is not None:
-        filters["type"] = validation.query(kind).lower()
+        filters["type"] = str(fields.label(kind, "type", "type_invalid")).lower()
     if prefix is not None:
-        filters["prefix"] = name_key(validation.query(prefix))
+        filters["prefix"] = name_key(str(fields.label(prefix, "prefix", "prefix_invalid")))
     if cursor is not None:
         filters["after"] = _position(cursor)
     page = platform.record.entities(filters)
@@ -85,5 +85,5 @@ def _position(cursor: str) -> list[str]:
     try:
         key, entity_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         return [str(key), validation.identifier(entity_id)]
-    except (ValueError, TypeError, InvalidInput):
+    except (AttributeError, ValueError, TypeError, InvalidInput):
         raise InvalidInput("cursor_invalid", "This cursor was not made by `entities`: start again without one.") from None

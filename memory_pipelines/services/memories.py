@@ -190,5 +190,5 @@ def _position(cursor: str) -> list[str]:
     try:
         at, memory_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
         return [as_json(validation.moment(at, "cursor")), validation.identifier(memory_id)]
-    except (ValueError, TypeError, InvalidInput):
+    except (AttributeError, ValueError, TypeError, InvalidInput):
         raise InvalidInput("cursor_invalid", "This cursor was not made by `list`: start again without one.") from None

@@ -147,3 +147,27 @@ def test_times_are_in_utc_whatever_zone_the_server_keeps(platform: Platform, set
                 assert other.save("Long ago.", id=old.id, created_at="1066-10-14T09:00:00+00:00").outcome == "unchanged"
         finally:
             connection.execute("alter role current_user reset timezone")
+
+
+@pytest.mark.parametrize(
+    ("asked", "code"),
+    [
+        ({"prefix": " "}, "prefix_invalid"), ({"prefix": 5}, "prefix_invalid"), ({"type": ""}, "type_invalid"),
+        ({"cursor": 5}, "cursor_invalid"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_list_of_entities_is_named(client: MemoryClient, asked: dict[str, Any], code: str) -> None:
+    client.save("Ada sings.", namespace="n")
+    with pytest.raises(InvalidInput) as error:
+        client.entities(namespace="n", **asked)
+    assert (error.value.code, "query" in error.value.message) == (code, False)
+
+
+def test_a_name_of_a_file_that_no_system_knows_is_named(client: MemoryClient) -> None:
+    client.save("Ada sings.")
+    for deed, code in ((client.export_file, "file_unwritable"), (client.import_file, "file_unreadable")):
+        with pytest.raises(InvalidInput) as error:
+            deed("a\0b.jsonl")
+        assert error.value.code == code
+    with pytest.raises(InvalidInput, match="cursor"):
+        client.list(cursor=5)  # type: ignore[arg-type]  # as an untyped caller does

@@ -224,6 +224,8 @@ def _opened(path: str) -> Iterator[tuple[IO[bytes], int]]:
         _check_stdin()
         yield sys.stdin.buffer, 0
         return
+    if "\0" in path:
+        raise InvalidInput("file_unreadable", "A file's name cannot hold a NUL character.", {"field": "path"})
     try:
         stream = open(path, "rb")  # noqa: SIM115  # closed below; only its opening is translated
     except OSError as error:

@@ -107,6 +107,8 @@ def export_file(
         InvalidInput: `file_unwritable`, `format_unknown` (also for a suffix that says no format, where none is given)
     """
     target = str(path)
+    if "\0" in target:
+        raise InvalidInput("file_unwritable", "A file's name cannot hold a NUL character.", {"field": "path"})
     name = format_of(target, format, known=True)
     count = 0
     with _completed(target) as file, WRITERS[name](file) as write:
@@ -139,21 +141,23 @@ def _row(memory: Memory) -> dict[str, Any]:
 @contextmanager
 def _completed(target: str) -> Iterator[str]:
     """The path to write to: renamed to its real name at the end, removed after a failure."""
-    if os.path.isdir(target):
-        raise InvalidInput("file_unwritable", f"This is a folder, name a file in it: {target}", {"file": target})
-    if target == "-" or (os.path.exists(target) and not os.path.isfile(target)):  # a pipe or a device has no other name
-        yield target
-        return
-    final = os.path.realpath(target)
-    part = os.path.join(os.path.dirname(final), f".{os.path.basename(final)}.{os.getpid()}.part")
+    if not os.path.basename(target) or os.path.isdir(target):
+        raise InvalidInput("file_unwritable", f"This names a folder, name a file in it: {target or 'nothing at all'}", {"file": target})
     try:
+        if target == "-" or (os.path.exists(target) and not os.path.isfile(target)):  # a pipe or a device has no other name
+            yield target
+            return
+        final = os.path.realpath(target)
+        part = os.path.join(os.path.dirname(final), f".{os.path.basename(final)}.{os.getpid()}.part")
         open(part, "wb").close()
-    except OSError as error:
-        message = f"The file cannot be written ({error.strerror}): {target}"
+        try:
+            yield part
+            os.replace(part, final)
+        except BaseException:
+            os.unlink(part)
+            raise
+    except BrokenPipeError:
+        raise  # whoever read it has seen enough
+    except OSError as error:  # a folder that is not there, no permission, a full disk
+        message = f"The file cannot be written ({error.strerror or error}): {target}"
         raise InvalidInput("file_unwritable", message, {"file": target}) from None
-    try:
-        yield part
-        os.replace(part, final)
-    except BaseException:
-        os.unlink(part)
-        raise

@@ -146,3 +146,13 @@ def test_what_is_no_file_is_named(cli: Cli, tmp_path: Path, command: str, file: 
     assert ran.error["code"] == code, ran.out
     assert ran.code in {1, 2}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["folder", "folder.csv", "folder.parquet"], "nothing is left behind"
+
+
+@pytest.mark.parametrize("target", ["", "inside/nowhere/", "inside/", "/dev/full"])
+def test_an_export_that_cannot_be_written_says_so_and_leaves_nothing(cli: Cli, tmp_path: Path, target: str) -> None:
+    name, inside = space(), tmp_path / "inside"
+    cli("save", "Ada sings.", "-n", name)
+    inside.mkdir()
+    ran = cli("export", target.replace("inside", str(inside)), "-n", name, "--format", "jsonl", "--json")
+    assert (ran.error["code"], ran.code) == ("file_unwritable", 1), ran.out
+    assert [*inside.iterdir(), *tmp_path.glob(".*.part")] == []
