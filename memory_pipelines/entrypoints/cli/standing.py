@@ -33,7 +33,7 @@ def show(found: Status, budget: float, dev: str | None) -> None:
     _show_breakers(found.breakers)
     for name, facts in found.engines.items():
         for warning in facts.get("warnings", ()):
-            output.say(f"[yellow]{name}[/yellow]: {output.visible(warning)}")
+            output.say(f"[yellow]{name}[/yellow]: {output.shown(warning)}")
     if not all(facts.get("ok") for facts in found.engines.values()):
         output.say("[bold red]✗ An engine does not answer.[/bold red] What to do about it: memory-pipelines doctor")
 
