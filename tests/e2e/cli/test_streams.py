@@ -82,7 +82,10 @@ def test_a_signal_in_the_middle_ends_it_in_words(home: Path, sent: signal.Signal
     fifo = tmp_path / "lines"
     os.mkfifo(fifo)
     command = [*COMMAND, "import", str(fifo), "--format", "jsonl", "-n", "streams", *(["--json"] if as_document else [])]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(home))
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(home),
+        preexec_fn=lambda: signal.signal(sent, signal.SIG_DFL),  # whoever runs the tests, under nohup perhaps, may ignore it
+    )  # fmt: skip
     with open(fifo, "w"):  # returns when the command has opened its end
         process.send_signal(sent)
         out, err = process.communicate(timeout=100)
