@@ -19,7 +19,7 @@ PEOPLE = ("Ada Brown", "Ben Clark", "Cora Diaz", "Dan Evans", "Eve Foster", "Fin
 PLACES = ("Lisbon", "Oslo", "Vienna")
 FIRMS = ("Initech", "Globex")
 TYPES = dict.fromkeys(PEOPLE, "person") | dict.fromkeys(PLACES, "place") | dict.fromkeys(FIRMS, "organisation")
-PREDICATES = ("met", "wrote to")
+PREDICATES = {"met": "met", "wrote to": "wrote_to"}  # as said, as the record keeps them
 SLOTS = 26  # memories of one writer
 NAMESPACES = ("bench", "other")
 
@@ -127,7 +127,7 @@ def _links(rng: random.Random) -> dict[str, Any]:
         return {"entities": [], "relations": []}
     names = rng.sample(sorted(TYPES), rng.randint(0, 3))
     source, target = rng.sample(PEOPLE, 2)
-    related = [{"source": source, "predicate": rng.choice(PREDICATES), "target": target}] if rng.random() < 0.5 else []
+    related = [{"source": source, "predicate": rng.choice(tuple(PREDICATES)), "target": target}] if rng.random() < 0.5 else []
     return {"entities": [{"name": name, "type": TYPES[name]} for name in sorted(names)], "relations": related}
 
 
@@ -149,7 +149,7 @@ def _changes(rng: random.Random, number: int) -> dict[str, Any]:
 def given(entities: Sequence[Mapping[str, str]], relations: Sequence[Mapping[str, str]]) -> tuple[tuple[Any, ...], tuple[Relation, ...]]:
     """Links as the record keeps them."""
     typed = {entity["name"]: entity["type"] for entity in entities}
-    triples = tuple((r["source"], r["predicate"], r["target"]) for r in relations)
+    triples = tuple((r["source"], PREDICATES.get(r["predicate"], r["predicate"]), r["target"]) for r in relations)
     for source, _, target in triples:
         typed.setdefault(source, "thing")
         typed.setdefault(target, "thing")

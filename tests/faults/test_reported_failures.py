@@ -175,7 +175,7 @@ def test_two_workers_that_create_the_same_relationship_create_it_once(survivor: 
     with graph(fragile) as server:
         edges = server.run("MATCH (a)-[n:RELATES_TO]->(b) RETURN n.predicate, count(n)")
         mentions = server.run("MATCH (m:Memory)-[n:MENTIONS]->(e) RETURN m.id, e.id, count(n)")
-    assert sorted(edges) == sorted([f"met {n}", 1] for n in range(10))
+    assert sorted(edges) == sorted([f"met_{n}", 1] for n in range(10))
     assert {count for _, _, count in mentions} == {1}
     assert len(mentions) == 20
     agree(survivor)

@@ -75,7 +75,7 @@ def _chosen(world: World, dice: random.Random) -> Iterator[Callable[[], list[Fou
     first = memories[:90]  # the others lend their edges
     mentions = [(memory, world.mentions(memory=memory)[0].split(":")[1]) for memory in memories[90:]]
     relations = [tuple(row) for row in world.sql.execute(
-        "select id::text, source_id::text, target_id::text from memory.relations where predicate like 'met %' order by id"
+        "select id::text, source_id::text, target_id::text from memory.relations where predicate like 'met_%' order by id"
     )]  # fmt: skip
     dice.shuffle(relations)
 
