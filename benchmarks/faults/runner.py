@@ -82,7 +82,7 @@ def _one(ground: stack.Stack, fault: str, seed: int, mutant: Mutant | None) -> R
     os.waitpid(pid, 0)
     said = json.loads(answer) if answer else {"broken": f"it did not end within {_TRIAL_SECONDS:.0f} s"}
     if "broken" in said:
-        broken = f"the bench itself failed: {said['broken']}"
+        broken = f"the bench itself failed: {said['broken']}\n{ground.last_words()}"
         return Result(fault, seed, ground.engine, hit=True, failed=1, problems=[broken])
     return Result(**said)
 

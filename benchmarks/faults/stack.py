@@ -163,6 +163,10 @@ class Stack:
         assert leader is not None, f"{engine} does not run"
         return leader.pid
 
+    def last_words(self) -> str:
+        """The end of every engine's log: a server that is gone takes its folder along at the end of the run."""
+        return "\n".join(process.last_words(server, 40) for server in self._servers.values())
+
     def kill(self, engine: Engine) -> None:
         """`kill -9` one engine, and wait until nothing of it is left."""
         os.kill(self.pid(engine), signal.SIGKILL)
