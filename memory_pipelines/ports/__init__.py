@@ -1,6 +1,6 @@
 """The seams: what services ask of the stores and the models, as Protocols, a file for each kind of thing that can be exchanged.
 
-To add a transport, write one class that satisfies a Protocol and one branch in `wiring.py`. Must stay out: drivers, defaults,
+To add a transport, write one class that satisfies a Protocol and one branch in `wiring/`. Must stay out: drivers, defaults,
 behaviour.
 """
 

@@ -6,14 +6,11 @@ exact. Must stay out: deciding which entities are one.
 
 from __future__ import annotations
 
-import base64
-import json
 from typing import Any
 
-from memory_pipelines.domain import fields, validation
+from memory_pipelines.domain import cursors, fields, validation
 from memory_pipelines.domain.errors import InvalidInput
 from memory_pipelines.domain.failpoints import reach
-from memory_pipelines.domain.fields import label
 from memory_pipelines.domain.models import Entity, EntityAlias, EntityPage, MergeResult
 from memory_pipelines.domain.names import name_key
 from memory_pipelines.services import events, leases
@@ -31,7 +28,7 @@ def merge(platform: Platform, source: str, target: str, *, namespace: str, by: s
         raise InvalidInput(
             "entity_merged_with_itself", "Both names are one entity already: nothing can be merged into itself.", {"namespace": space}
         )
-    who = label(by, "by", "by_invalid", _BY_CHARS)
+    who = fields.label(by, "by", "by_invalid", _BY_CHARS)
     with leases.hold(platform, leases.merging(space), wait_seconds=_PATIENCE_SECONDS) as lease:
         reach("merge.leased")
         result = platform.record.merge_entities(space, one, other, by=who, lease=lease)
@@ -78,12 +75,12 @@ def entities(platform: Platform, *, namespace: str, kind: str | None, prefix: st
         filters["after"] = _position(cursor)
     page = platform.record.entities(filters)
     last = page[-1] if len(page) == most else None
-    return EntityPage(page, None if last is None else base64.urlsafe_b64encode(json.dumps([last.key, last.id]).encode()).decode())
+    return EntityPage(page, None if last is None else cursors.written(last.key, last.id))
 
 
 def _position(cursor: str) -> list[str]:
     try:
-        key, entity_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        key, entity_id = cursors.read(cursor)
         return [str(key), validation.identifier(entity_id)]
     except (AttributeError, ValueError, TypeError, InvalidInput):
         raise InvalidInput("cursor_invalid", "This cursor was not made by `entities`: start again without one.") from None

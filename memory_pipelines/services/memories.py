@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from memory_pipelines.domain import validation
+from memory_pipelines.domain import cursors, validation
 from memory_pipelines.domain.errors import Conflict, Gone, InvalidInput, MemoryPipelinesError
 from memory_pipelines.domain.failpoints import reach
 from memory_pipelines.domain.models import HistoryEntry, Memory, MemoryInput, MemoryPage, Namespace, SaveResult, Wait, as_json
@@ -183,12 +181,12 @@ def _input(platform: Platform, item: Mapping[str, Any]) -> MemoryInput:
 
 
 def _cursor(last: Memory) -> str:
-    return base64.urlsafe_b64encode(json.dumps([last.created_at.isoformat(), last.id]).encode()).decode()
+    return cursors.written(last.created_at.isoformat(), last.id)
 
 
 def _position(cursor: str) -> list[str]:
     try:
-        at, memory_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
+        at, memory_id = cursors.read(cursor)
         return [as_json(validation.moment(at, "cursor")), validation.identifier(memory_id)]
     except (AttributeError, ValueError, TypeError, InvalidInput):
         raise InvalidInput("cursor_invalid", "This cursor was not made by `list`: start again without one.") from None

@@ -1,6 +1,6 @@
 """`related`: the neighbours of an entity, as the graph shows them.
 
-Must stay out: how the graph came to show them (`projections/entities.py`, `projections/graph.py`), merging (`aliases.py`).
+Must stay out: how the graph came to show them (`projections/entities.py`, `projections/graph.py`), merging (`entities.py`).
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path, PurePosixPath
@@ -38,6 +39,16 @@ def tracked() -> list[str]:
 def test_every_folder_is_on_the_map_and_no_other() -> None:
     folders = {str(parent) for file in tracked() for parent in PurePosixPath(file).parents} - {"."}
     assert drawn() == folders
+
+
+def test_every_module_that_a_docstring_names_is_there() -> None:
+    files = tracked()
+    gone = []
+    for file in (file for file in files if file.endswith(".py")):
+        documented = ast.get_docstring(ast.parse((ROOT / file).read_text("utf-8"))) or ""
+        for name in re.findall(r"`([\w./]+\.py)`", documented):
+            gone += [] if any(f"/{other}".endswith(f"/{name}") for other in files) else [f"{file}: {name}"]
+    assert gone == []
 
 
 def test_every_file_that_is_named_is_there() -> None:

@@ -7,7 +7,6 @@ threads needs, and the HTTP/2 library logs headers, the key among them.
 
 from __future__ import annotations
 
-import base64
 import json
 import re
 from collections.abc import Mapping
@@ -21,7 +20,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from memory_pipelines.domain.errors import ConfigurationError, MemoryPipelinesError, Refused, Unavailable
 from memory_pipelines.ports import Vectors
-from memory_pipelines.stores.postgres import sqlstates
+from memory_pipelines.stores.postgres import service_key, sqlstates
 
 _ANSWER_SECONDS = 15.0  # hosted projects end a call after 8
 _TRIES = 5
@@ -165,18 +164,6 @@ def _check_key(key: str) -> None:
         raise ConfigurationError("wrong_key", f"The key holds characters that no key has, or is empty. {fix}")
     if key.startswith("sb_publishable_"):
         raise ConfigurationError("wrong_key", f"This is the publishable key, which visitors have; it opens nothing here. {fix}")
-    role = _role(key)
+    role = service_key.role(key)
     if role is not None and role != "service_role":
         raise ConfigurationError("wrong_key", f"This key's role is not service_role; it opens nothing here. {fix}", {"role": role})
-
-
-def _role(key: str) -> str | None:
-    """The role that a token claims; None for a key of another form."""
-    parts = key.split(".")
-    if len(parts) != 3:
-        return None
-    try:
-        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except ValueError:
-        return None
-    return str(claims["role"]) if isinstance(claims, dict) and "role" in claims else None

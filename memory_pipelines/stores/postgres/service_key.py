@@ -6,7 +6,6 @@ Must stay out: calling the API; the key's signature is the server's to check.
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 
 from memory_pipelines.domain.diagnosis import Check, error, ok, warning
@@ -25,22 +24,21 @@ def check(key: str) -> Check:
         return error(name, "a publishable key was given for the service key", _FIX)
     if key.startswith("sb_secret_"):
         return ok(name, "a secret key")
-    role = _role(key)
-    if role == "service_role":
+    found = role(key)
+    if found == "service_role":
         return ok(name, "a token with the role service_role")
-    if role is not None:
-        return error(name, f"a token with the role {role} was given for the service key", _FIX)
+    if found is not None:
+        return error(name, f"a token with the role {found} was given for the service key", _FIX)
     return warning(name, "neither a Supabase key nor a token with a role", _FIX)
 
 
-def _role(token: str) -> str | None:
-    """The claim `role` of a JSON web token, unverified."""
+def role(token: str) -> str | None:
+    """The role that a JSON web token claims, unverified; None for a key of another form."""
     parts = token.split(".")
     if len(parts) != 3:
         return None
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except (binascii.Error, ValueError):
+    except ValueError:
         return None
-    role = claims.get("role") if isinstance(claims, dict) else None
-    return role[:40] if isinstance(role, str) else None
+    return str(claims["role"])[:40] if isinstance(claims, dict) and "role" in claims else None
